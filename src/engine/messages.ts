@@ -1,0 +1,230 @@
+/**
+ * What the server process and an engine process say to each other: plain JSON values over a `fork` channel
+ * (`serialization: 'json'`, twice as fast as `advanced` for small objects). The engine sends one message per step.
+ */
+import type { Capabilities, ModelInfo, SamplerParams } from './backend.js'
+
+/** A prompt is a list of segments, so that a later kind (an image) can stand between texts. */
+export type PromptSegment =
+  | {
+      type: 'text'
+      text: string
+      /** Read special tokens in the text as such (rendered templates: yes; raw user text: no). */
+      parseSpecial: boolean
+      /** Let the tokenizer add BOS if the vocabulary asks for it (never a second one: the engine checks). */
+      addSpecial: boolean
+      /** Offsets in UTF-16 units after which a prefix is worth keeping: end of system + tools, end of a user turn. */
+      anchors?: number[]
+    }
+  | { type: 'tokens'; tokens: number[] }
+
+/** Restricts what may be generated. Compiled in the engine process, off its loop. */
+export type Constraint =
+  | { type: 'json_object' }
+  | { type: 'json_schema'; schema: unknown; strict: boolean }
+  | { type: 'grammar'; grammar: string }
+  | {
+      type: 'tools'
+      format: string
+      tools: Array<{ name: string; parameters: unknown }>
+      choice: 'auto' | 'required' | string
+      parallel: boolean
+    }
+
+export interface GenerationRequest {
+  prompt: PromptSegment[]
+  /** Most tokens to generate; null: as many as fit. */
+  maxTokens: number | null
+  /** How many answers (choices) to the same prompt; they share one prefill. */
+  choices: number
+  sampling: SamplerParams
+  /** Texts that end the answer; never emitted. */
+  stop: string[]
+  ignoreEndOfText: boolean
+  /** Emit special tokens as text (off for chat). */
+  emitSpecial: boolean
+  /** null: no logprobs. Otherwise how many alternatives beside the chosen token, 0..20. */
+  logprobs: number | null
+  constraint: Constraint | null
+  /** Use, and leave behind, cached prefixes. */
+  cachePrompt: boolean
+  /** Part of every cache key: requests with different salts never share cells, in any tier. */
+  salt: string
+  /** Whose turn it is when prompts compete: API key or address. */
+  tenant: string
+  /** Higher goes first and is preempted last; 0 by default. */
+  priority: number
+  /** Chunks on a grid of absolute positions, the last prompt token alone, own decode calls: see docs/design.md. */
+  reproducible: boolean
+  /** Milliseconds from arrival; null: none. */
+  deadlines: { queue: number | null; firstToken: number | null; total: number | null }
+}
+
+/** What the engine says about a request on arrival. A value, not a status code: HTTP is only one way in. */
+export type Verdict =
+  | { kind: 'admitted'; promptTokens: number }
+  | { kind: 'full'; retryAfterMs: number; reason: 'queue' | 'queued_tokens' | 'pool' }
+  | { kind: 'tooLong'; promptTokens: number; limit: number }
+  | { kind: 'draining'; retryAfterMs: number }
+  /** `param` names the field of the GenerationRequest. */
+  | { kind: 'invalid'; param: string; message: string }
+
+export interface TokenLogprob {
+  token: number
+  /** Bytes of the token. */
+  bytes: number[]
+  logprob: number
+  top: Array<{ token: number; bytes: number[]; logprob: number }>
+}
+
+/** Tokens of the prompt that were not computed, by where they came from. */
+export interface CachedTokens {
+  resident: number
+  ram: number
+  disk: number
+  /** Why the rest was a miss, where there is a reason to tell. */
+  miss?: 'new' | 'evicted' | 'model_changed' | 'salt' | 'below_cost' | 'disabled'
+}
+
+export interface RequestUsage {
+  promptTokens: number
+  /** Sum over choices. */
+  completionTokens: number
+  cached: CachedTokens
+}
+
+/** Milliseconds. */
+export interface RequestTimings {
+  queueMs: number
+  /** First scheduled to last prompt token computed. */
+  prefillMs: number
+  /** Arrival in the engine to the first token. */
+  firstTokenMs: number
+  totalMs: number
+}
+
+export type FinishReason = 'stop' | 'length'
+
+/** Codes of failures after admission; `docs/errors.md` maps them to HTTP. */
+export type FailureCode =
+  | 'engine_crashed'
+  | 'engine_error'
+  | 'queue_timeout'
+  | 'first_token_timeout'
+  | 'total_timeout'
+  | 'draining'
+  | 'slow_client'
+  | 'constraint_failed'
+
+/** Everything that happens to a request, in order: verdict, started, text..., finish per choice, then end or failed. */
+export type RequestEvent =
+  | { type: 'verdict'; id: number; verdict: Verdict }
+  /** The first step that computes for this request is about to run. */
+  | { type: 'started'; id: number; cached: CachedTokens }
+  /** New text of one choice. `tokens` were generated for it (0 when a withheld tail is flushed). */
+  | { type: 'text'; id: number; choice: number; text: string; tokens: number; logprobs?: TokenLogprob[] }
+  /** `stop`: the stop text that ended it, null for an end token. */
+  | { type: 'finish'; id: number; choice: number; reason: FinishReason; stop: string | null }
+  | { type: 'end'; id: number; usage: RequestUsage; timings: RequestTimings }
+  | { type: 'failed'; id: number; code: FailureCode; message: string; usage: RequestUsage | null }
+
+export interface PoolStats {
+  /** Cells of the pool, and how many hold something (held by requests, or cached and idle). */
+  cells: number
+  usedCells: number
+  /** Of the used ones: cached, attached to no request, free to evict. */
+  idleCells: number
+  /** Unit of reporting, tokens per block. */
+  blockSize: number
+  /** Sequence ids: all, and in use. */
+  sequenceIds: number
+  usedSequenceIds: number
+}
+
+/** Counters never decrease while a process lives; gauges say now. */
+export interface EngineStats {
+  running: number
+  waiting: number
+  /** Prompt tokens of waiting requests. */
+  waitingTokens: number
+  pool: PoolStats
+  counters: {
+    steps: number
+    promptTokens: number
+    generatedTokens: number
+    cachedTokens: { resident: number; ram: number; disk: number }
+    evictedCells: number
+    preemptions: number
+    admitted: number
+    rejected: { full: number; tooLong: number; draining: number; invalid: number }
+    cancelled: number
+    failed: number
+  }
+  /** Milliseconds of the last step, and its rows. */
+  lastStep: { ms: number; rows: number }
+}
+
+export interface EngineConfig {
+  model: string
+  contextCells: number
+  parallel: number
+  batchRows: number
+  threads: number
+  gpuLayers: number | 'auto' | 'all'
+  cacheTypeK: string
+  cacheTypeV: string
+  flashAttention: 'auto' | 'on' | 'off'
+  blockSize: number
+  maxQueue: number
+  /** Most prompt tokens waiting; null: no bound beside maxQueue. */
+  maxQueuedTokens: number | null
+  reproducible: boolean
+  /** Check the pool's accounting against the library after every step (tests), not only when idle. */
+  checkEveryStep: boolean
+}
+
+/** Failures before `ready`. `code` is a BackendError code or `engine_error`. */
+export interface LoadFailure {
+  code: string
+  message: string
+}
+
+export type ToEngine =
+  | { type: 'submit'; id: number; request: GenerationRequest }
+  | { type: 'cancel'; id: number }
+  /** The client's socket takes no data: stop decoding this request past a small bound, until `resume`. */
+  | { type: 'pause'; id: number }
+  | { type: 'resume'; id: number }
+  /** A question answered by `reply` with the same `call`. */
+  | { type: 'call'; call: number; method: EngineMethod; params: unknown }
+
+/** Params and results of the calls. */
+export interface EngineCalls {
+  stats: { params: null; result: EngineStats }
+  tokenize: { params: { text: string; addSpecial: boolean; parseSpecial: boolean }; result: number[] }
+  /** Bytes are joined and decoded as UTF-8; `special` tokens are written out. */
+  detokenize: { params: { tokens: number[]; special: boolean }; result: string }
+  /** Compares our accounting with the library's; empty list: they agree. */
+  check: { params: null; result: string[] }
+  /** Forgets every idle cached prefix. */
+  clearCache: { params: null; result: { freedCells: number } }
+  /** No new work; running requests may finish until the timeout. */
+  drain: {
+    params: { timeoutMs: number }
+    result: { finished: number; aborted: number; spilledBytes: number }
+  }
+  /** Frees contexts and model, then the process exits 0. */
+  shutdown: { params: null; result: null }
+}
+export type EngineMethod = keyof EngineCalls
+
+export type FromEngine =
+  /** 0..1 while tensors are read. */
+  | { type: 'progress'; fraction: number }
+  | { type: 'ready'; info: ModelInfo; capabilities: Capabilities; config: EngineConfig }
+  | { type: 'loadFailed'; failure: LoadFailure }
+  | { type: 'events'; events: RequestEvent[] }
+  /** Sent at most a few times a second while something changes. */
+  | { type: 'stats'; stats: EngineStats }
+  | { type: 'reply'; call: number; ok: true; result: unknown }
+  | { type: 'reply'; call: number; ok: false; message: string }

@@ -1,0 +1,83 @@
+/** What the HTTP side sees of models and their engines. */
+import type { Capabilities, ModelInfo } from '../engine/backend.js'
+import type {
+  EngineCalls,
+  EngineMethod,
+  EngineStats,
+  GenerationRequest,
+  LoadFailure,
+  RequestEvent
+} from '../engine/messages.js'
+
+/** A submitted request. After `end`, `failed` or a refusing verdict no event comes any more; all methods are no-ops then. */
+export interface Generation {
+  /** Frees what the request holds within one step. No further event is delivered. */
+  cancel(): void
+  /** The client takes no data: stop decoding past a small bound. */
+  pause(): void
+  resume(): void
+}
+
+/**
+ * One loaded model's engine process, seen from the server process.
+ * An engine that dies sends `failed` with `engine_crashed` to every request in flight.
+ */
+export interface Engine {
+  /** Events of a request arrive in order, several in one turn of the event loop. The first is always its verdict, or `failed`. */
+  submit(request: GenerationRequest, onEvent: (event: RequestEvent) => void): Generation
+  /** @throws EngineGoneError when the engine dies before it answers. */
+  call<M extends EngineMethod>(method: M, params: EngineCalls[M]['params']): Promise<EngineCalls[M]['result']>
+}
+
+export type ModelState = 'unloaded' | 'loading' | 'ready' | 'draining' | 'failed'
+
+/** A model that can be asked for by name. */
+export interface Model {
+  /** The name in the API: alias, or the file's base name. */
+  readonly id: string
+  /** Further names that resolve to it; `*` answers to any name. */
+  readonly aliases: readonly string[]
+  /** Unix seconds. */
+  readonly created: number
+  readonly state: ModelState
+  /** 0..1 while loading. */
+  readonly progress: number
+  readonly failure: LoadFailure | null
+  /** Known once it has been loaded for the first time. */
+  readonly info: ModelInfo | null
+  readonly capabilities: Capabilities | null
+  readonly stats: EngineStats | null
+  /** How often its engine died and was started again. */
+  readonly restarts: number
+  /**
+   * The engine, loaded if need be; all callers share one load.
+   * @throws ModelUnavailableError (failure, retryAfterMs) when it cannot be loaded now.
+   */
+  engine(): Promise<Engine>
+}
+
+export interface Models {
+  list(): Model[]
+  /** undefined and `default` give the default model; an unknown name gives undefined. */
+  find(name: string | undefined): Model | undefined
+  /** New work is refused, running work may finish until the timeout, then engines exit. */
+  drain(options: { timeoutMs: number }): Promise<{ finished: number; aborted: number; spilledBytes: number }>
+}
+
+export class EngineGoneError extends Error {
+  constructor(message = 'the engine process ended') {
+    super(message)
+    this.name = 'EngineGoneError'
+  }
+}
+
+export class ModelUnavailableError extends Error {
+  constructor(
+    readonly failure: LoadFailure,
+    /** null: trying again will not help. */
+    readonly retryAfterMs: number | null
+  ) {
+    super(failure.message)
+    this.name = 'ModelUnavailableError'
+  }
+}
