@@ -1,0 +1,262 @@
+/**
+ * Every setting of the server, defined once. The flag, the variable, the key in the config file, the help, the table in
+ * `docs/configuration.md`, the validation and the type `Config` all come from here: a new setting is one entry.
+ * Names and meanings are llama-server's wherever it has the setting.
+ */
+import Type, { type Static, type TSchema } from 'typebox'
+
+export type Group = 'Model' | 'Memory and speed' | 'Admission' | 'HTTP' | 'Log'
+
+export interface Setting<S extends TSchema = TSchema> {
+  /** What a value may be. Flags and variables are text and are read as the first of number, boolean, text that fits. */
+  schema: S
+  default: Static<S>
+  group: Group
+  /** Stands for the value in the help; a switch (boolean) has none. */
+  value?: string
+  help: string
+  /** Further flags beside `--` + the name. */
+  flags?: string[]
+  /** Other texts for a value, e.g. llama-server's -1 for automatic. */
+  synonyms?: Record<string, Static<S>>
+  /** A number of bytes: k, m and g may follow it. */
+  bytes?: boolean
+  /** Where the file that gives the other settings is named; has no place in that file. */
+  notInFile?: boolean
+}
+
+function setting<S extends TSchema>(definition: Setting<S>): Setting<S> {
+  return definition
+}
+
+const auto = Type.Literal('auto')
+const count = Type.Integer({ minimum: 1 })
+const countOrNone = Type.Integer({ minimum: 0 })
+const countOrAuto = Type.Union([count, auto])
+const seconds = Type.Number({ minimum: 0, maximum: 86_400 })
+const texts = Type.Array(Type.String({ minLength: 1 }))
+const oneOf = <const T extends string[]>(...values: T) => Type.Enum(values)
+
+const cacheType = oneOf('f32', 'f16', 'bf16', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0', 'iq4_nl')
+
+export const defaultModel = 'MiniMind2-Small-26M-q8_0.gguf'
+
+export const settings = {
+  model: setting({
+    schema: Type.String({ minLength: 1 }),
+    default: defaultModel,
+    group: 'Model',
+    value: 'MODEL',
+    flags: ['-m'],
+    help: 'A GGUF file, hf:owner/repo:quant (Hugging Face) or an https URL. What is not here yet is downloaded once, with resume, into the cache folder of the user. Without it: the small model that comes with the package.'
+  }),
+  alias: setting({
+    schema: texts,
+    default: [],
+    group: 'Model',
+    value: 'NAME',
+    flags: ['-a'],
+    help: 'Name of the model in the API, otherwise that of the file. Further names, separated by commas, work too; * answers to any name.'
+  }),
+
+  ctxSize: setting({
+    schema: Type.Union([countOrNone, auto]),
+    default: 'auto',
+    group: 'Memory and speed',
+    value: 'N',
+    flags: ['-c'],
+    help: "Cells (tokens) of the pool that all requests share. One request may use as much of it as the model was trained for. auto: what the machine's free memory allows, within reason; 0: the model's training context."
+  }),
+  parallel: setting({
+    schema: countOrAuto,
+    default: 'auto',
+    group: 'Memory and speed',
+    value: 'N',
+    flags: ['-np'],
+    synonyms: { '-1': 'auto' },
+    help: 'Most streams that run at the same time; more wait in the queue. auto: 16, fewer where the pool is small.'
+  }),
+  batchSize: setting({
+    schema: Type.Integer({ minimum: 32, maximum: 16_384 }),
+    default: 512,
+    group: 'Memory and speed',
+    value: 'N',
+    flags: ['-b'],
+    help: 'Most tokens computed in one step, prompts and running streams together.'
+  }),
+  threads: setting({
+    schema: Type.Union([Type.Integer({ minimum: 1, maximum: 512 }), auto]),
+    default: 'auto',
+    group: 'Memory and speed',
+    value: 'N',
+    flags: ['-t'],
+    synonyms: { '-1': 'auto' },
+    help: 'Threads that compute on the CPU. auto: performance cores minus one. More threads than free cores make it very slow.'
+  }),
+  gpuLayers: setting({
+    schema: Type.Union([countOrNone, auto, Type.Literal('all')]),
+    default: 'auto',
+    group: 'Memory and speed',
+    value: 'N',
+    flags: ['-ngl', '--n-gpu-layers'],
+    synonyms: { '-1': 'auto' },
+    help: 'Layers of the model kept on the GPU: a number, auto (as many as fit) or all.'
+  }),
+  cacheTypeK: setting({
+    schema: cacheType,
+    default: 'f16',
+    group: 'Memory and speed',
+    value: 'TYPE',
+    flags: ['-ctk'],
+    help: 'Number format of the keys in the pool. q8_0 takes half the memory of f16, but makes prompts slower on a CPU.'
+  }),
+  cacheTypeV: setting({
+    schema: cacheType,
+    default: 'f16',
+    group: 'Memory and speed',
+    value: 'TYPE',
+    flags: ['-ctv'],
+    help: 'Number format of the values in the pool. Anything below f16 needs flash attention.'
+  }),
+  flashAttn: setting({
+    schema: oneOf('auto', 'on', 'off'),
+    default: 'auto',
+    group: 'Memory and speed',
+    value: 'on|off|auto',
+    flags: ['-fa'],
+    help: 'Flash attention.'
+  }),
+  blockSize: setting({
+    schema: Type.Integer({ minimum: 1, maximum: 4096 }),
+    default: 64,
+    group: 'Memory and speed',
+    value: 'N',
+    help: 'Tokens in a block, the unit in which the pool is reported.'
+  }),
+  reproducible: setting({
+    schema: Type.Boolean(),
+    default: false,
+    group: 'Memory and speed',
+    help: 'Compute every prompt in the same steps whether it is cached or not, so that equal requests get equal answers. Slower.'
+  }),
+
+  maxQueue: setting({
+    schema: countOrNone,
+    default: 64,
+    group: 'Admission',
+    value: 'N',
+    help: 'Most requests that wait for their turn. The next one gets status 429 with retry-after.'
+  }),
+  maxQueuedTokens: setting({
+    schema: countOrNone,
+    default: 0,
+    group: 'Admission',
+    value: 'N',
+    help: 'Most prompt tokens that wait, all requests together; 0: no limit beside --max-queue.'
+  }),
+  rateLimit: setting({
+    schema: countOrNone,
+    default: 0,
+    group: 'Admission',
+    value: 'N',
+    help: 'Most requests per minute of one API key (without keys: of one address); 0: no limit.'
+  }),
+  drainTimeout: setting({
+    schema: seconds,
+    default: 30,
+    group: 'Admission',
+    value: 'SECONDS',
+    help: 'How long running answers may go on after SIGTERM or Ctrl-C. A second signal ends them at once.'
+  }),
+
+  host: setting({
+    schema: Type.String({ minLength: 1 }),
+    default: '127.0.0.1',
+    group: 'HTTP',
+    value: 'ADDRESS',
+    help: 'Address to listen on. 0.0.0.0 lets the network in: then set --api-key too.'
+  }),
+  port: setting({
+    schema: Type.Integer({ minimum: 0, maximum: 65_535 }),
+    default: 8080,
+    group: 'HTTP',
+    value: 'PORT',
+    help: 'Port to listen on; 0: any free one.'
+  }),
+  apiKey: setting({
+    schema: texts,
+    default: [],
+    group: 'HTTP',
+    value: 'KEY',
+    help: 'Key that clients must send. May be given several times, or several keys separated by commas. Other users of the machine can read flags: OCTAVO_API_KEY or --api-key-file is safer.'
+  }),
+  apiKeyFile: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'HTTP',
+    value: 'FILE',
+    help: 'File with one key per line, beside those of --api-key.'
+  }),
+  corsOrigin: setting({
+    schema: texts,
+    default: [],
+    group: 'HTTP',
+    value: 'ORIGIN',
+    help: 'Web origins whose pages may call the server, separated by commas; * for all. None by default.'
+  }),
+  bodyLimit: setting({
+    schema: Type.Integer({ minimum: 1024, maximum: 2 ** 30 }),
+    default: 32 * 2 ** 20,
+    group: 'HTTP',
+    value: 'BYTES',
+    bytes: true,
+    help: 'Largest request body; 500k and 64m are understood.'
+  }),
+  keepAliveComments: setting({
+    schema: seconds,
+    default: 5,
+    group: 'HTTP',
+    value: 'SECONDS',
+    help: 'While a stream waits for its first token, send a comment this often so that no proxy cuts it; 0: never.'
+  }),
+
+  logLevel: setting({
+    schema: oneOf('silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'),
+    default: 'info',
+    group: 'Log',
+    value: 'LEVEL',
+    help: 'Least severe messages that are shown.'
+  }),
+  logFormat: setting({
+    schema: oneOf('auto', 'pretty', 'json'),
+    default: 'auto',
+    group: 'Log',
+    value: 'FORMAT',
+    help: 'For people, or one JSON object per line for programs. auto: pretty on a terminal.'
+  }),
+  config: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'Log',
+    value: 'FILE',
+    notInFile: true,
+    help: 'JSON file with settings: an object whose keys are the flags without dashes, e.g. { "ctx-size": 16384 }.'
+  })
+}
+
+export type SettingName = keyof typeof settings
+
+export const settingNames = Object.keys(settings) as SettingName[]
+
+/** `ctxSize` is `ctx-size` in the config file, `--ctx-size` as a flag and `OCTAVO_CTX_SIZE` in the environment. */
+export function fileKey(name: SettingName): string {
+  return name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
+}
+
+export function longFlag(name: SettingName): string {
+  return `--${fileKey(name)}`
+}
+
+export function variable(name: SettingName): string {
+  return `OCTAVO_${fileKey(name).replaceAll('-', '_').toUpperCase()}`
+}
