@@ -1,0 +1,227 @@
+/** The backend of the engine over libllama. */
+
+import {
+  type Backend,
+  BackendError,
+  type Capabilities,
+  type ModelInfo,
+  type Sampler,
+  type SamplerParams,
+  type Tokenization
+} from '../engine/backend.js'
+import { isIndex, NativeBatch } from './batch.js'
+import koffi from './ffi.js'
+import type { Pointer } from './layout.js'
+import type { Functions } from './library.js'
+import { type BackendOptions, type LoadedModel, loadModel } from './load.js'
+import { NativeSampler, type SamplerHost } from './sampler.js'
+import { Tokenizer } from './tokenizer.js'
+
+export type { BackendOptions } from './load.js'
+
+/**
+ * Loads a model and creates its context, off the event loop.
+ *
+ * @param onProgress Called with 0..1 while the weights are read.
+ * @throws BackendError with one line that says what is wrong.
+ */
+export async function loadBackend(
+  options: BackendOptions,
+  onProgress?: (fraction: number) => void
+): Promise<Backend> {
+  return new LlamaBackend(await loadModel(options, onProgress))
+}
+
+class LlamaBackend implements Backend, SamplerHost {
+  readonly info: ModelInfo
+  readonly capabilities: Capabilities
+  readonly batch: NativeBatch
+  readonly functions: Functions
+  readonly context: Pointer
+  readonly vocabularySize: number
+  readonly historyLimit: number
+  readonly #model: Pointer
+  readonly #memory: Pointer
+  readonly #copiesWhole: boolean
+  readonly #tokenizer: Tokenizer
+  readonly #samplers = new Set<NativeSampler>()
+  #decoding = false
+  #disposed = false
+  #freed = false
+  #logitsAddress: Pointer = null
+  #logitsRows: Float32Array[] = []
+
+  constructor(loaded: LoadedModel) {
+    this.info = loaded.info
+    this.capabilities = loaded.capabilities
+    this.functions = loaded.library.functions
+    this.context = loaded.context
+    this.vocabularySize = loaded.info.vocabularySize
+    this.historyLimit = loaded.capabilities.cellsPerSequence
+    this.#model = loaded.model
+    this.#memory = loaded.memory
+    this.#copiesWhole = loaded.copiesWhole
+    this.#tokenizer = new Tokenizer(this.functions, loaded.vocab, this.vocabularySize)
+    this.batch = new NativeBatch({
+      rows: this.capabilities.batchRows,
+      outputs: this.capabilities.outputRows,
+      sequenceIds: this.capabilities.sequenceIds,
+      vocabularySize: this.vocabularySize,
+      positions: 0x7fffffff
+    })
+  }
+
+  async decode(): Promise<'ok' | 'full'> {
+    this.#assertIdle()
+    const { struct, length } = this.batch
+    if (length === 0) throw new BackendError('decode_failed', 'the batch is empty')
+    struct.n_tokens = length
+    this.#decoding = true
+    this.batch.computed(0)
+    let code: number
+    try {
+      code = await new Promise<number>((resolve, reject) => {
+        this.functions.llama_decode.async(this.context, struct, (error, result) =>
+          error ? reject(error) : resolve(result)
+        )
+      })
+    } finally {
+      this.#decoding = false
+      this.#freeWhenUnused()
+    }
+    if (code === 1) return 'full'
+    if (code !== 0) throw new BackendError('decode_failed', decodeFailure(code, length))
+    this.batch.computed(length)
+    return 'ok'
+  }
+
+  logits(row: number): Float32Array {
+    this.assertDrawable(row)
+    const index = this.batch.outputIndex(row)
+    const address = this.functions.llama_get_logits(this.context)
+    if (address === null) throw new BackendError('decode_failed', 'there are no logits')
+    if (address !== this.#logitsAddress) {
+      // One view over all rows: a view counts as much external memory as it spans.
+      const size = this.vocabularySize
+      const all = new Float32Array(koffi.view(address, 4 * size * this.capabilities.outputRows))
+      this.#logitsRows = Array.from({ length: this.capabilities.outputRows }, (_, at) =>
+        all.subarray(at * size, (at + 1) * size)
+      )
+      this.#logitsAddress = address
+    }
+    return this.#logitsRows[index]!
+  }
+
+  createSampler(params: SamplerParams): Sampler {
+    this.#assertAlive()
+    const sampler = new NativeSampler(this, params)
+    this.#samplers.add(sampler)
+    return sampler
+  }
+
+  copyRange(from: number, to: number, p0: number, p1: number): void {
+    this.#assertSequence(from)
+    this.#assertSequence(to)
+    if (this.#copiesWhole && !(p0 <= 0 && p1 < 0)) {
+      throw new RangeError('this model copies whole sequences only')
+    }
+    this.functions.llama_memory_seq_cp(this.#memory, from, to, p0, p1)
+  }
+
+  removeRange(sequence: number, p0: number, p1: number): boolean {
+    this.#assertSequence(sequence)
+    return this.functions.llama_memory_seq_rm(this.#memory, sequence, p0, p1)
+  }
+
+  minPosition(sequence: number): number {
+    this.#assertSequence(sequence)
+    return this.functions.llama_memory_seq_pos_min(this.#memory, sequence)
+  }
+
+  maxPosition(sequence: number): number {
+    this.#assertSequence(sequence)
+    return this.functions.llama_memory_seq_pos_max(this.#memory, sequence)
+  }
+
+  stateBytes(sequence: number): number {
+    this.#assertSequence(sequence)
+    return Number(this.functions.llama_state_seq_get_size(this.context, sequence))
+  }
+
+  saveState(sequence: number, into: Uint8Array): number {
+    this.#assertSequence(sequence)
+    return Number(this.functions.llama_state_seq_get_data(this.context, into, into.byteLength, sequence))
+  }
+
+  restoreState(sequence: number, from: Uint8Array): number {
+    if (this.maxPosition(sequence) >= 0) {
+      throw new RangeError(`sequence ${sequence} is not empty`)
+    }
+    const read = Number(
+      this.functions.llama_state_seq_set_data(this.context, from, from.byteLength, sequence)
+    )
+    if (read === 0) this.functions.llama_memory_seq_rm(this.#memory, sequence, -1, -1)
+    return read
+  }
+
+  tokenize(text: string, options: Tokenization): Promise<Int32Array> {
+    this.#assertAlive()
+    return this.#tokenizer.tokenize(text, options).finally(() => this.#freeWhenUnused())
+  }
+
+  piece(token: number, special = false): Uint8Array {
+    this.#assertAlive()
+    return this.#tokenizer.piece(token, special)
+  }
+
+  isEndOfGeneration(token: number): boolean {
+    this.#assertAlive()
+    return this.#tokenizer.isEndOfGeneration(token)
+  }
+
+  dispose(): void {
+    this.#disposed = true
+    this.#freeWhenUnused()
+  }
+
+  /** For samplers: outputs may be read, and row `row` has one. */
+  assertDrawable(row: number): void {
+    this.#assertIdle()
+    this.batch.outputIndex(row)
+  }
+
+  released(sampler: NativeSampler): void {
+    this.#samplers.delete(sampler)
+  }
+
+  #assertAlive(): void {
+    if (this.#disposed) throw new Error('the backend has been disposed of')
+  }
+
+  #assertIdle(): void {
+    this.#assertAlive()
+    if (this.#decoding) throw new Error('a decode is running')
+  }
+
+  /** An id out of range makes the library abort. */
+  #assertSequence(sequence: number): void {
+    this.#assertIdle()
+    if (!isIndex(sequence, this.capabilities.sequenceIds)) throw new RangeError(`no sequence id ${sequence}`)
+  }
+
+  /** Frees everything once no other thread uses it any more. */
+  #freeWhenUnused(): void {
+    if (!this.#disposed || this.#freed || this.#decoding || this.#tokenizer.inFlight > 0) return
+    this.#freed = true
+    for (const sampler of [...this.#samplers]) sampler.free()
+    this.functions.llama_free(this.context)
+    this.functions.llama_model_free(this.#model)
+    this.batch.free()
+  }
+}
+
+function decodeFailure(code: number, rows: number): string {
+  if (code === -1) return `llama.cpp refused a batch of ${rows} rows as invalid`
+  if (code === 2) return `a batch of ${rows} rows was aborted`
+  return `llama.cpp failed to compute a batch of ${rows} rows (code ${code})`
+}

@@ -1,0 +1,360 @@
+/** From a file to a model with a context, with everything that can be refused refused before it is allocated. */
+import path from 'node:path'
+import { BackendError, type Capabilities, type ModelInfo } from '../engine/backend.js'
+import { computeDevice, type Device } from './device.js'
+import koffi from './ffi.js'
+import { fingerprint } from './fingerprint.js'
+import { type GgufHeader, metadataString } from './gguf.js'
+import {
+  cacheTypes,
+  flashAttentionTypes,
+  maxSequenceIds,
+  type Pointer,
+  ProgressCallback,
+  type StructValue
+} from './layout.js'
+import { type Functions, type Library, loadLibrary } from './library.js'
+import { causeIn, type LogMode } from './log.js'
+import { availableMemory, type ContextBytes, estimateContext } from './memory.js'
+import { type ModelFile, readModelFiles } from './model-file.js'
+import { gpuLayersFor } from './offload.js'
+
+export interface BackendOptions {
+  /** Path of the GGUF file; of the first one when the model is split into several. */
+  model: string
+  /** Cells of the pool; 0: the model's training context. Rounded up to a multiple of 256. */
+  contextCells: number
+  /** 1..256. */
+  sequenceIds?: number
+  /** Most rows of one decode; at most the number of cells. */
+  batchRows: number
+  /** Rows computed at once inside a decode. Fewer than batchRows saves memory, but a failure may leave half a batch. */
+  microBatchRows?: number
+  /** Most rows with an output in one decode. At least as many as sequence ids are reserved by the library. */
+  outputRows?: number
+  threads: number
+  gpuLayers: number | 'auto' | 'all'
+  /** One of `cacheTypes`: f16, f32, bf16, q8_0, q4_0, ... */
+  cacheTypeK: string
+  cacheTypeV: string
+  flashAttention: 'auto' | 'on' | 'off'
+  /** What happens to llama.cpp's own log lines; the first load of a process decides. */
+  log?: LogMode
+}
+
+export interface LoadedModel {
+  library: Library
+  model: Pointer
+  context: Pointer
+  memory: Pointer
+  vocab: Pointer
+  info: ModelInfo
+  capabilities: Capabilities
+  /** The memory can be copied between sequences only as a whole. */
+  copiesWhole: boolean
+}
+
+/** Architectures whose memory asserts that a sequence is copied as a whole (`llama-kv-cache-dsv4.cpp`). */
+const wholeCopyArchitectures = new Set(['deepseek4'])
+
+/** Loads share the library's log and its backends: one at a time. */
+let lastLoad: Promise<unknown> = Promise.resolve()
+
+/** @throws BackendError */
+export function loadModel(
+  options: BackendOptions,
+  onProgress?: (fraction: number) => void
+): Promise<LoadedModel> {
+  const load = lastLoad.catch(() => {}).then(() => loadNext(options, onProgress))
+  lastLoad = load
+  return load
+}
+
+async function loadNext(
+  options: BackendOptions,
+  onProgress?: (fraction: number) => void
+): Promise<LoadedModel> {
+  checkOptions(options)
+  const files = readModelFiles(options.model)
+  const header = files[0]!.header
+  const library = loadLibrary({ log: options.log ?? 'silent', wantsGpu: options.gpuLayers !== 0 })
+  const device = computeDevice(library.devices, options.gpuLayers !== 0)
+  if (device.free === null) refuseOversized(files)
+  const f = library.functions
+  return library.log.capture(async lines => {
+    const model = await loadWeights(library, options, header, files, device, lines, onProgress)
+    try {
+      const vocab = f.llama_model_get_vocab(model)
+      refuseOtherModels(f, model, vocab, options.model)
+      const bytes = refuseOversizedContext(f, model, vocab, options, header, device)
+      const context = await createContext(library, model, options, header, bytes, lines)
+      const memory = f.llama_get_memory(context)
+      const info = describe(library, model, vocab, options, files, device)
+      const capabilities = capabilitiesOf(f, model, context, options, bytes, info)
+      const copiesWhole = wholeCopyArchitectures.has(info.architecture)
+      return { library, model, context, memory, vocab, info, capabilities, copiesWhole }
+    } catch (error) {
+      f.llama_model_free(model)
+      throw error
+    }
+  })
+}
+
+function checkOptions(options: BackendOptions): void {
+  const whole = (name: string, value: number | undefined, least: number, most: number) => {
+    if (value !== undefined && !(Number.isInteger(value) && value >= least && value <= most)) {
+      throw new BackendError('context_failed', `${name} must be a whole number from ${least} to ${most}`)
+    }
+  }
+  whole('contextCells', options.contextCells, 0, 0x7fffff00)
+  whole('sequenceIds', options.sequenceIds, 1, maxSequenceIds)
+  whole('batchRows', options.batchRows, 1, 1 << 20)
+  whole('microBatchRows', options.microBatchRows, 1, options.batchRows)
+  whole('outputRows', options.outputRows, 1, options.batchRows)
+  whole('threads', options.threads, 1, 512)
+  for (const type of [options.cacheTypeK, options.cacheTypeV]) {
+    if (!Object.hasOwn(cacheTypes, type)) {
+      throw new BackendError(
+        'context_failed',
+        `unknown cache type ${type}; known are ${Object.keys(cacheTypes).join(', ')}`
+      )
+    }
+  }
+}
+
+/** Weights that do not fit the machine's memory would be read from disk at every step. */
+function refuseOversized(files: readonly ModelFile[]): void {
+  const bytes = files.reduce((sum, { header }) => sum + header.fileBytes, 0)
+  const available = availableMemory()
+  if (bytes > available) {
+    throw new BackendError(
+      'out_of_memory',
+      `the model takes ${gib(bytes)}, ${gib(available)} of memory are available`
+    )
+  }
+}
+
+async function loadWeights(
+  library: Library,
+  options: BackendOptions,
+  header: GgufHeader,
+  files: readonly ModelFile[],
+  device: Device,
+  lines: string[],
+  onProgress?: (fraction: number) => void
+): Promise<Pointer> {
+  const f = library.functions
+  const params = f.llama_model_default_params()
+  params.n_gpu_layers = device.free === null ? 0 : gpuLayersFor(options, header, files, device.free)
+  // An empty, null-terminated list of devices keeps a GPU build off the GPU.
+  const noDevices = device.free === null ? koffi.alloc('void *', 1) : null
+  params.devices = noDevices
+  // The library calls this from the thread of the load; koffi brings each call to this thread, whose loop is free.
+  const progress = onProgress
+    ? koffi.register((fraction: number) => {
+        onProgress(fraction)
+        return true
+      }, ProgressCallback)
+    : null
+  params.progress_callback = progress
+  try {
+    const model = await new Promise<Pointer>((resolve, reject) => {
+      f.llama_model_load_from_file.async(options.model, params, (error, result) =>
+        error ? reject(error) : resolve(result)
+      )
+    })
+    if (model === null) throw new BackendError('load_failed', loadFailure(options.model, lines))
+    return model
+  } finally {
+    if (progress !== null) koffi.unregister(progress)
+    if (noDevices !== null) koffi.free(noDevices)
+  }
+}
+
+function loadFailure(file: string, lines: readonly string[]): string {
+  const cause = causeIn(lines)
+  return `${path.basename(file)} cannot be loaded${cause ? `: ${cause}` : ''}`
+}
+
+/** Embedding models have no cells, encoders need another call, diffusion models do not go token by token. */
+function refuseOtherModels(f: Functions, model: Pointer, vocab: Pointer, file: string): void {
+  const name = path.basename(file)
+  if (f.llama_vocab_n_tokens(vocab) <= 0) {
+    throw new BackendError('load_failed', `${name} has no vocabulary`)
+  }
+  if (f.llama_model_has_encoder(model) || !f.llama_model_has_decoder(model)) {
+    throw new BackendError('load_failed', `${name} is not a model that generates text (it has an encoder)`)
+  }
+  if (f.llama_model_is_diffusion(model)) {
+    throw new BackendError('load_failed', `${name} is a diffusion model, which is not supported`)
+  }
+}
+
+/** Linux would promise the memory and kill the process later, so the sum is done before. */
+function refuseOversizedContext(
+  f: Functions,
+  model: Pointer,
+  vocab: Pointer,
+  options: BackendOptions,
+  header: GgufHeader,
+  device: Device
+): ContextBytes {
+  const cells = Math.ceil((options.contextCells || f.llama_model_n_ctx_train(model)) / 256) * 256
+  const sequenceIds = options.sequenceIds ?? maxSequenceIds
+  const bytes = estimateContext(header, f.llama_vocab_n_tokens(vocab), {
+    cells,
+    sequenceIds,
+    batchRows: options.microBatchRows ?? options.batchRows,
+    outputRows: outputRows(options),
+    cacheTypeK: options.cacheTypeK,
+    cacheTypeV: options.cacheTypeV
+  })
+  const onDevice = device.free !== null && options.gpuLayers !== 'auto' && options.gpuLayers !== 0
+  const available = device.free === null ? availableMemory() : availableMemory() + device.free
+  if (bytes.total > available) {
+    const where = onDevice ? 'memory of host and device' : 'memory'
+    throw new BackendError(
+      'out_of_memory',
+      `a context of ${cells} cells takes ${gib(bytes.total)}, ${gib(available)} of ${where} are available`
+    )
+  }
+  return bytes
+}
+
+function outputRows(options: BackendOptions): number {
+  return Math.min(options.batchRows, options.outputRows ?? options.sequenceIds ?? maxSequenceIds)
+}
+
+async function createContext(
+  library: Library,
+  model: Pointer,
+  options: BackendOptions,
+  header: GgufHeader,
+  bytes: ContextBytes,
+  lines: string[]
+): Promise<Pointer> {
+  const f = library.functions
+  const params: StructValue<'llama_context_params'> = {
+    ...f.llama_context_default_params(),
+    n_ctx: options.contextCells,
+    n_batch: options.batchRows,
+    // One micro-batch per decode: a failure in the middle would leave the earlier ones in place.
+    n_ubatch: options.microBatchRows ?? options.batchRows,
+    n_seq_max: options.sequenceIds ?? maxSequenceIds,
+    // Fewer outputs than sequence ids make the library abort.
+    n_outputs_max: Math.max(outputRows(options), options.sequenceIds ?? maxSequenceIds),
+    n_threads: options.threads,
+    n_threads_batch: options.threads,
+    flash_attn_type: flashAttentionTypes[options.flashAttention],
+    type_k: cacheTypes[options.cacheTypeK]!.id,
+    type_v: cacheTypes[options.cacheTypeV]!.id,
+    offload_kqv: options.gpuLayers !== 0,
+    op_offload: options.gpuLayers !== 0,
+    swa_full: true,
+    kv_unified: true,
+    no_perf: true
+  }
+  lines.length = 0
+  const context = await new Promise<Pointer>((resolve, reject) => {
+    f.llama_init_from_model.async(model, params, (error, result) => (error ? reject(error) : resolve(result)))
+  })
+  if (context === null) {
+    const cause = causeIn(lines) ?? 'no reason given'
+    const memory = /alloc|memory/i.test(cause)
+    throw new BackendError(
+      memory ? 'out_of_memory' : 'context_failed',
+      `the context cannot be created: ${cause}${memory ? ` (it takes about ${gib(bytes.total)})` : ''}`
+    )
+  }
+  if (f.llama_get_memory(context) === null) {
+    f.llama_free(context)
+    const architecture = metadataString(header, 'general.architecture')
+    throw new BackendError(
+      'load_failed',
+      `${path.basename(options.model)} is not a model that generates text (architecture ${architecture})`
+    )
+  }
+  return context
+}
+
+function capabilitiesOf(
+  f: Functions,
+  model: Pointer,
+  context: Pointer,
+  options: BackendOptions,
+  bytes: ContextBytes,
+  info: ModelInfo
+): Capabilities {
+  const cells = f.llama_n_ctx(context)
+  const batchRows = Math.min(options.batchRows, f.llama_n_batch(context))
+  const window = Math.max(0, f.llama_model_n_swa(model))
+  return {
+    layout: 'unified',
+    sharesCells: true,
+    joinsBlobs: !f.llama_model_is_recurrent(model),
+    memory: memoryKind(f, model, window),
+    window,
+    cells,
+    cellsPerSequence: info.trainingContext > 0 ? Math.min(cells, info.trainingContext) : cells,
+    sequenceIds: f.llama_n_seq_max(context),
+    batchRows,
+    outputRows: Math.min(batchRows, outputRows(options)),
+    bytesPerCell: bytes.perCell
+  }
+}
+
+function memoryKind(f: Functions, model: Pointer, window: number): Capabilities['memory'] {
+  if (f.llama_model_is_hybrid(model)) return 'hybrid'
+  if (f.llama_model_is_recurrent(model)) return 'recurrent'
+  return window > 0 ? 'window' : 'attention'
+}
+
+function describe(
+  library: Library,
+  model: Pointer,
+  vocab: Pointer,
+  options: BackendOptions,
+  files: readonly ModelFile[],
+  device: Device
+): ModelInfo {
+  const f = library.functions
+  const header = files[0]!.header
+  const description = Buffer.alloc(256)
+  const length = f.llama_model_desc(model, description, description.length)
+  const file = path.resolve(options.model)
+  const special = Buffer.alloc(256)
+  const textOf = (token: number) => {
+    if (token < 0) return ''
+    const bytes = f.llama_token_to_piece(vocab, token, special, special.length, 0, true)
+    return special.toString('utf8', 0, Math.max(0, bytes))
+  }
+  return {
+    path: file,
+    name: metadataString(header, 'general.name') || path.basename(file),
+    description: description.toString('utf8', 0, Math.min(length, description.length - 1)),
+    architecture: metadataString(header, 'general.architecture') ?? '',
+    parameters: Number(f.llama_model_n_params(model)),
+    bytes: Number(f.llama_model_size(model)),
+    trainingContext: f.llama_model_n_ctx_train(model),
+    embeddingLength: f.llama_model_n_embd(model),
+    vocabularySize: f.llama_vocab_n_tokens(vocab),
+    chatTemplate: f.llama_model_chat_template(model, null),
+    bosText: textOf(f.llama_vocab_bos(vocab)),
+    eosText: textOf(f.llama_vocab_eos(vocab)),
+    addsBos: f.llama_vocab_get_add_bos(vocab),
+    tokenizer: metadataString(header, 'tokenizer.ggml.model') ?? '',
+    device: device.text,
+    libraryVersion: library.version,
+    fingerprint: fingerprint(files, {
+      cacheTypeK: options.cacheTypeK,
+      cacheTypeV: options.cacheTypeV,
+      layout: 'unified',
+      flashAttention: options.flashAttention,
+      libraryVersion: library.version
+    })
+  }
+}
+
+function gib(bytes: number): string {
+  return bytes >= 1024 ** 3 ? `${(bytes / 1024 ** 3).toFixed(1)} GiB` : `${Math.ceil(bytes / 1024 ** 2)} MiB`
+}
