@@ -141,6 +141,13 @@ export interface Backend {
   minPosition(sequence: number): number
   maxPosition(sequence: number): number
 
+  /**
+   * Cells that hold something by the library's own account, however many sequences share them; -1 where it cannot be
+   * told. From the size of the whole context's state: llama_state_get_size minus its fixed part, of which every cell takes
+   * position + count + 4 bytes per sequence id + its rows. May take milliseconds: for checks, not for every step.
+   */
+  usedCells(): number
+
   /** Bytes that `saveState` needs for this sequence now. */
   stateBytes(sequence: number): number
   /** Writes the sequence's cells into `into`. Returns the bytes written; 0 when `into` is too small. */

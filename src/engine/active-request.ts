@@ -1,0 +1,118 @@
+import type { Backend, Sampler } from './backend.js'
+import type {
+  CachedTokens,
+  FinishReason,
+  GenerationRequest,
+  RequestTimings,
+  RequestUsage
+} from './messages.js'
+import type { TokenizedPrompt } from './prompt.js'
+import { Stream } from './scheduler/stream.js'
+import { Answer } from './text/answer.js'
+
+/** Reproducible and other requests never share cells: theirs were computed in other shapes. */
+const REPRODUCIBLE_SALT = '\u0000reproducible'
+
+/** One of a request's answers. */
+export class Choice {
+  readonly answer: Answer
+  sampler: Sampler | null = null
+  /** No further token is wanted; its cells go at the end of the step. */
+  done = false
+
+  constructor(
+    readonly request: ActiveRequest,
+    readonly index: number,
+    readonly stream: Stream
+  ) {
+    this.answer = new Answer(request.params.stop)
+  }
+}
+
+/** An admitted request and the streams that make its answers. */
+export class ActiveRequest {
+  readonly choices: Choice[]
+  /** Told once, when the first of its streams starts. */
+  started = false
+
+  constructor(
+    readonly id: number,
+    readonly params: GenerationRequest,
+    readonly arrived: number,
+    readonly prompt: TokenizedPrompt,
+    reproducibleSalt: boolean
+  ) {
+    const salt = reproducibleSalt && params.reproducible ? params.salt + REPRODUCIBLE_SALT : params.salt
+    this.choices = Array.from({ length: params.choices }, (_, index) => {
+      const stream = new Stream({
+        promptTokens: prompt.tokens,
+        salt,
+        tenant: params.tenant,
+        priority: params.priority,
+        arrived,
+        maxTokens: params.maxTokens,
+        cachePrompt: params.cachePrompt,
+        reproducible: params.reproducible,
+        anchors: prompt.anchors
+      })
+      return new Choice(this, index, stream)
+    })
+  }
+
+  get done(): boolean {
+    return this.choices.every(choice => choice.done)
+  }
+
+  get first(): Stream {
+    return (this.choices[0] as Choice).stream
+  }
+
+  get cached(): CachedTokens {
+    const resident = this.first.cached
+    if (!this.params.cachePrompt) return { resident: 0, ram: 0, disk: 0, miss: 'disabled' }
+    return resident === 0 ? { resident, ram: 0, disk: 0, miss: 'new' } : { resident, ram: 0, disk: 0 }
+  }
+
+  usage(): RequestUsage {
+    const completionTokens = this.choices.reduce((sum, choice) => sum + choice.stream.generated, 0)
+    return { promptTokens: this.prompt.tokens.length, completionTokens, cached: this.cached }
+  }
+
+  timings(now: number): RequestTimings {
+    const { startedAt, prefilledAt, firstTokenAt } = this.first
+    return {
+      queueMs: (startedAt ?? now) - this.arrived,
+      prefillMs: startedAt === null ? 0 : (prefilledAt ?? now) - startedAt,
+      firstTokenMs: (firstTokenAt ?? now) - this.arrived,
+      totalMs: now - this.arrived
+    }
+  }
+}
+
+/** A choice's random state: every choice draws from a seed of its own. */
+export function createSampler(backend: Backend, choice: Choice, bans: readonly number[]): Sampler {
+  const { sampling, ignoreEndOfText } = choice.request.params
+  const sampler = backend.createSampler({
+    ...sampling,
+    seed: (sampling.seed + choice.index) >>> 0,
+    logitBias: ignoreEndOfText
+      ? [...sampling.logitBias, ...bans.map(token => ({ token, bias: null }))]
+      : sampling.logitBias
+  })
+  // llama.cpp's repetition penalty looks at the prompt as well, OpenAI's two only at the answer.
+  if (sampling.repeatPenalty !== 1 && sampling.repeatLastN !== 0) {
+    const { tokens, promptLength } = choice.stream
+    const from = sampling.repeatLastN < 0 ? 0 : Math.max(0, promptLength - sampling.repeatLastN)
+    for (const token of tokens.view(from, promptLength)) sampler.accept(token)
+  }
+  return sampler
+}
+
+/** A token that was drawn in this step (-1: none, the answer just ends), waiting to become text. */
+export interface Drawn {
+  choice: Choice
+  token: number
+  logprob: import('./messages.js').TokenLogprob | undefined
+  /** The answer ends with it. */
+  finish: FinishReason | null
+}

@@ -1,0 +1,89 @@
+import type { Capabilities } from './backend.js'
+import type { EngineConfig, GenerationRequest, Verdict } from './messages.js'
+import type { Scheduler } from './scheduler/scheduler.js'
+
+/** A client is never told to come back sooner or later than this, milliseconds. */
+const RETRY_BOUNDS = { least: 500, most: 60_000 }
+
+/** Weight of the newest measurement in the drain rate. */
+const SMOOTHING = 0.2
+
+/** Decides on arrival whether a request may wait for its turn. Verdicts are values: HTTP is only one way in. */
+export class Admission {
+  draining = false
+  /** Requests whose prompt is being tokenized: they count as waiting. */
+  arriving = 0
+  private msPerFinish: number | null = null
+  private lastFinish: number | null = null
+
+  constructor(
+    private readonly scheduler: Scheduler,
+    private readonly config: Pick<EngineConfig, 'maxQueue' | 'maxQueuedTokens'>,
+    private readonly capabilities: Capabilities,
+    private readonly vocabularySize: number,
+    private readonly now: () => number
+  ) {}
+
+  /** What can be said before the prompt is tokenized; null: go on. */
+  onArrival(request: GenerationRequest): Verdict | null {
+    if (this.draining) return { kind: 'draining', retryAfterMs: this.retryAfter() }
+    if (this.queued() >= this.config.maxQueue)
+      return { kind: 'full', retryAfterMs: this.retryAfter(), reason: 'queue' }
+    for (const { token } of request.sampling.logitBias) {
+      if (token < 0 || token >= this.vocabularySize) {
+        return { kind: 'invalid', param: 'logit_bias', message: `token ${token} is not in the vocabulary` }
+      }
+    }
+    return null
+  }
+
+  /** What its length says. */
+  onTokenized(tokens: Int32Array): Verdict {
+    const limit = this.capabilities.cellsPerSequence
+    if (tokens.length === 0) return { kind: 'invalid', param: 'prompt', message: 'the prompt is empty' }
+    if (tokens.some(token => token < 0 || token >= this.vocabularySize)) {
+      return {
+        kind: 'invalid',
+        param: 'prompt',
+        message: 'the prompt has a token that is not in the vocabulary'
+      }
+    }
+    if (tokens.length >= limit) return { kind: 'tooLong', promptTokens: tokens.length, limit }
+    const { maxQueuedTokens } = this.config
+    if (
+      maxQueuedTokens !== null &&
+      this.queued() > 0 &&
+      this.waitingTokens() + tokens.length > maxQueuedTokens
+    ) {
+      return { kind: 'full', retryAfterMs: this.retryAfter(), reason: 'queued_tokens' }
+    }
+    return { kind: 'admitted', promptTokens: tokens.length }
+  }
+
+  onFinish(): void {
+    const now = this.now()
+    if (this.lastFinish !== null) {
+      const gap = now - this.lastFinish
+      this.msPerFinish =
+        this.msPerFinish === null ? gap : this.msPerFinish + SMOOTHING * (gap - this.msPerFinish)
+    }
+    this.lastFinish = now
+  }
+
+  /** Prompt tokens of streams that have not started. */
+  waitingTokens(): number {
+    return this.scheduler.waiting.reduce((sum, stream) => sum + stream.tokens.length, 0)
+  }
+
+  /** Requests that cannot start now and must queue. */
+  private queued(): number {
+    return this.scheduler.waiting.length - this.scheduler.startable() + this.arriving
+  }
+
+  /** When half of the queue will have drained, by the rate at which requests finish now. */
+  private retryAfter(): number {
+    const { least, most } = RETRY_BOUNDS
+    const ahead = Math.max(1, this.scheduler.waiting.length / 2)
+    return Math.round(Math.min(most, Math.max(least, (this.msPerFinish ?? 1000) * ahead)))
+  }
+}

@@ -1,0 +1,454 @@
+import { ActiveRequest, type Choice, createSampler, type Drawn } from './active-request.js'
+import { Admission } from './admission.js'
+import { type Backend, BackendError } from './backend.js'
+import { Deadlines } from './deadlines.js'
+import { checkIntegrity } from './integrity.js'
+import { tokenLogprob } from './logprobs.js'
+import type {
+  EngineConfig,
+  EngineStats,
+  FailureCode,
+  FinishReason,
+  FromEngine,
+  GenerationRequest,
+  RequestEvent,
+  TokenLogprob,
+  Verdict
+} from './messages.js'
+import { PromptTokenizer } from './prompt.js'
+import { Scheduler } from './scheduler/scheduler.js'
+import { type Chunk, rowsOf } from './scheduler/step-plan.js'
+import { Statistics } from './statistics.js'
+
+/** Cells kept free for the answer of each running stream. */
+const ANSWER_RESERVE = 256
+const TARGET_MS = 100
+const IDLE_TARGET_MS = 250
+/** The accounting is compared with the library's when idle, at most this often, milliseconds. */
+const CHECK_EVERY = 1000
+/** Decodes that the library refuses in a row before the process gives up (its supervisor starts a fresh one). */
+const MOST_REFUSED_DECODES = 3
+
+/** The batch engine: takes requests, runs steps, sends events. One per process; everything happens on one thread. */
+export class Engine {
+  readonly scheduler: Scheduler
+  private readonly admission: Admission
+  private readonly statistics: Statistics
+  private readonly deadlines: Deadlines
+  private readonly requests = new Map<number, ActiveRequest>()
+  private readonly choices = new Map<object, Choice>()
+  /** Requests being tokenized; false once cancelled. */
+  private readonly arriving = new Map<number, boolean>()
+  private readonly now: () => number = () => performance.now()
+  private drawn: Drawn[] = []
+  private outbox: RequestEvent[] = []
+  private flushScheduled = false
+  private stopped = false
+  /** Something came in since the loop last looked. */
+  private signalled = false
+  private checkedAt = Number.NEGATIVE_INFINITY
+  private wake: (() => void) | null = null
+  private idleListeners: Array<() => void> = []
+  private errands: Array<() => void> = []
+  private refusedDecodes = 0
+  private endOfText: number[] | null = null
+
+  private constructor(
+    private readonly backend: Backend,
+    private readonly config: EngineConfig,
+    private readonly tokenizer: PromptTokenizer,
+    private readonly send: (message: FromEngine) => void
+  ) {
+    this.scheduler = new Scheduler(backend, {
+      parallel: config.parallel,
+      answerReserve: ANSWER_RESERVE,
+      targetMs: TARGET_MS,
+      idleTargetMs: IDLE_TARGET_MS,
+      now: this.now
+    })
+    const { capabilities, info } = backend
+    this.admission = new Admission(this.scheduler, config, capabilities, info.vocabularySize, this.now)
+    this.statistics = new Statistics(config.blockSize, stats => send({ type: 'stats', stats }), this.now)
+    this.deadlines = new Deadlines(this.now)
+  }
+
+  static async create(
+    backend: Backend,
+    config: EngineConfig,
+    send: (message: FromEngine) => void
+  ): Promise<Engine> {
+    return new Engine(backend, config, await PromptTokenizer.create(backend), send)
+  }
+
+  /** Takes a request; its verdict, and all that follows, are sent as events. */
+  submit(id: number, request: GenerationRequest): void {
+    this.accept(id, request).catch(error => {
+      this.arriving.delete(id)
+      this.emit({ type: 'failed', id, code: 'engine_error', message: String(error), usage: null })
+    })
+  }
+
+  /** No event of this request is sent any more; its cells are free before the next step. */
+  cancel(id: number): void {
+    if (this.arriving.has(id)) this.arriving.set(id, false)
+    const request = this.requests.get(id)
+    if (!request) return
+    this.statistics.counters.cancelled++
+    this.abandon(request)
+  }
+
+  setPaused(id: number, paused: boolean): void {
+    for (const choice of this.requests.get(id)?.choices ?? []) choice.stream.paused = paused
+    this.awaken()
+  }
+
+  stats(): EngineStats {
+    return this.statistics.snapshot(this.scheduler, this.admission)
+  }
+
+  /** See integrity.ts. Only between steps. */
+  check(): string[] {
+    return checkIntegrity(this.backend, this.scheduler)
+  }
+
+  /** Runs something that touches the backend's memory when no decode is under way. */
+  betweenSteps<T>(action: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.errands.push(() => {
+        try {
+          resolve(action())
+        } catch (error) {
+          reject(error)
+        }
+      })
+      this.awaken()
+    })
+  }
+
+  /** Refuses new work from now on, and resolves when what runs has finished; what has not by then is aborted. */
+  async drain(timeoutMs: number): Promise<{ finished: number; aborted: number; spilledBytes: number }> {
+    this.admission.draining = true
+    const before = this.requests.size + this.arriving.size
+    if (before > 0)
+      await Promise.race([this.idle(), new Promise(resolve => setTimeout(resolve, timeoutMs).unref())])
+    const late = [...this.requests.values()]
+    for (const request of late) this.fail(request, 'draining', 'the server is shutting down')
+    if (late.length > 0) await this.idle()
+    return { finished: before - late.length, aborted: late.length, spilledBytes: 0 }
+  }
+
+  /** Resolves when no request is left. */
+  idle(): Promise<void> {
+    if (this.requests.size === 0 && this.arriving.size === 0) return Promise.resolve()
+    return new Promise(resolve => this.idleListeners.push(resolve))
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.awaken()
+  }
+
+  /** Runs steps until `stop`. */
+  async run(): Promise<void> {
+    while (!this.stopped) {
+      this.signalled = false
+      if (await this.step()) continue
+      this.writeText()
+      this.flush()
+      if (this.leave() || this.signalled) continue
+      this.becomeIdle()
+      await new Promise<void>(resolve => {
+        this.wake = resolve
+        this.deadlines.wakeAfter(resolve)
+      })
+      this.wake = null
+    }
+  }
+
+  private async accept(id: number, request: GenerationRequest): Promise<void> {
+    const arrived = this.now()
+    const early = this.admission.onArrival(request) ?? this.unsupported(request)
+    if (early) return this.refuse(id, early)
+    this.arriving.set(id, true)
+    this.admission.arriving++
+    const prompt = await this.tokenizer.tokenize(request.prompt).finally(() => this.admission.arriving--)
+    const wanted = this.arriving.get(id)
+    this.arriving.delete(id)
+    if (!wanted) return this.notifyIdle()
+    const verdict = this.admission.onTokenized(prompt.tokens)
+    if (verdict.kind !== 'admitted') return this.refuse(id, verdict)
+    this.statistics.counters.admitted++
+    this.emit({ type: 'verdict', id, verdict })
+    const active = new ActiveRequest(
+      id,
+      this.config.reproducible ? { ...request, reproducible: true } : request,
+      arrived,
+      prompt,
+      !this.config.reproducible
+    )
+    this.requests.set(id, active)
+    for (const choice of active.choices) {
+      this.choices.set(choice.stream, choice)
+      this.scheduler.add(choice.stream)
+    }
+    this.deadlines.watch(active)
+    this.awaken()
+  }
+
+  private unsupported(request: GenerationRequest): Verdict | null {
+    if (request.constraint === null) return null
+    return { kind: 'invalid', param: 'response_format', message: 'constrained output is not supported yet' }
+  }
+
+  private refuse(id: number, verdict: Verdict): void {
+    if (verdict.kind !== 'admitted') this.statistics.counters.rejected[verdict.kind]++
+    this.emit({ type: 'verdict', id, verdict })
+    this.notifyIdle()
+  }
+
+  private async step(): Promise<boolean> {
+    for (const errand of this.errands.splice(0)) errand()
+    this.expire()
+    this.leave()
+    const plan = this.scheduler.plan()
+    this.announceStarts()
+    if (!plan) return this.giveUpStuck()
+    for (const batch of plan.batches) if (!(await this.compute(batch))) break
+    this.leave()
+    this.statistics.publishSometimes(this.scheduler, this.admission)
+    if (this.config.checkEveryStep) this.assertIntegrity()
+    return true
+  }
+
+  /** Returns false when the rest of the plan no longer holds. */
+  private async compute(chunks: Chunk[]): Promise<boolean> {
+    const { batch } = this.backend
+    batch.clear()
+    const outputs: Array<{ choice: Choice; row: number }> = []
+    for (const { stream, from, count, output } of chunks) {
+      for (let i = 0; i < count; i++) {
+        const last = output && i === count - 1
+        const row = batch.add(stream.tokens.at(from + i), from + i, stream.sequence, last)
+        if (last) outputs.push({ choice: this.choices.get(stream) as Choice, row })
+      }
+    }
+    const begun = this.now()
+    const decoding = this.backend.decode()
+    // The last step's tokens become text while this one is computed.
+    this.writeText()
+    this.flush()
+    let result: 'ok' | 'full'
+    try {
+      result = await decoding
+      this.refusedDecodes = 0
+    } catch (error) {
+      this.decodeRefused(chunks, error)
+      return false
+    }
+    if (result === 'full') {
+      if (!this.scheduler.makeRoom(rowsOf(chunks))) this.giveUpStuck()
+      return false
+    }
+    const ms = this.now() - begun
+    this.scheduler.computed(chunks, ms)
+    this.statistics.stepDone(chunks, ms)
+    for (const { choice, row } of outputs) if (!choice.done) this.draw(choice, row)
+    return true
+  }
+
+  private draw(choice: Choice, row: number): void {
+    const { stream } = choice
+    const { params } = choice.request
+    choice.sampler ??= createSampler(
+      this.backend,
+      choice,
+      params.ignoreEndOfText ? this.endOfTextTokens() : []
+    )
+    const token = choice.sampler.sample(row)
+    stream.firstTokenAt ??= this.now()
+    if (!params.ignoreEndOfText && this.backend.isEndOfGeneration(token)) {
+      this.finishChoice(choice, { choice, token: -1, logprob: undefined, finish: 'stop' })
+      return
+    }
+    const logprob = params.logprobs === null ? undefined : this.logprobOf(row, token, params.logprobs)
+    stream.tokens.push(token)
+    const atLimit =
+      stream.tokensLeft <= 0 || stream.tokens.length >= this.backend.capabilities.cellsPerSequence
+    const drawn: Drawn = { choice, token, logprob, finish: atLimit ? 'length' : null }
+    if (atLimit) this.finishChoice(choice, drawn)
+    else this.drawn.push(drawn)
+  }
+
+  private logprobOf(row: number, token: number, alternatives: number): TokenLogprob {
+    return tokenLogprob(this.backend.logits(row), token, alternatives, id => this.backend.piece(id, true))
+  }
+
+  private finishChoice(choice: Choice, drawn: Drawn): void {
+    choice.done = true
+    this.drawn.push(drawn)
+  }
+
+  /** Tokens of the last step become text, stops are found, and what is finished is told. */
+  private writeText(): void {
+    const drawn = this.drawn
+    this.drawn = []
+    for (const { choice, token, logprob, finish } of drawn) {
+      if (!this.requests.has(choice.request.id)) continue
+      if (token !== -1) {
+        const piece = choice.answer.push(
+          this.backend.piece(token, choice.request.params.emitSpecial),
+          logprob
+        )
+        this.emitText(choice, piece)
+        if (piece.stop !== null) {
+          choice.done = true
+          this.tellFinish(choice, 'stop', piece.stop)
+          continue
+        }
+      }
+      if (finish === null) continue
+      const rest = choice.answer.end()
+      this.emitText(choice, rest)
+      this.tellFinish(choice, rest.stop === null ? finish : 'stop', rest.stop)
+    }
+  }
+
+  private emitText(
+    choice: Choice,
+    piece: { text: string; tokens: number; logprobs: TokenLogprob[] | undefined }
+  ): void {
+    if (piece.text === '' && !piece.logprobs) return
+    const { text, tokens, logprobs } = piece
+    this.emit({ type: 'text', id: choice.request.id, choice: choice.index, text, tokens, logprobs })
+  }
+
+  private tellFinish(choice: Choice, reason: FinishReason, stop: string | null): void {
+    const { request } = choice
+    choice.stream.finished = reason
+    this.emit({ type: 'finish', id: request.id, choice: choice.index, reason, stop })
+    if (!request.choices.every(each => each.stream.finished !== null)) return
+    this.emit({ type: 'end', id: request.id, usage: request.usage(), timings: request.timings(this.now()) })
+    this.requests.delete(request.id)
+    this.deadlines.forget(request)
+    this.admission.onFinish()
+  }
+
+  /** Streams that are done leave the scheduler; only between steps. Returns whether any did. */
+  private leave(): boolean {
+    let any = false
+    for (const choice of this.choices.values()) {
+      if (!choice.done) continue
+      this.scheduler.finish(choice.stream)
+      choice.sampler?.free()
+      choice.sampler = null
+      this.choices.delete(choice.stream)
+      any = true
+    }
+    if (any) this.notifyIdle()
+    return any
+  }
+
+  private abandon(request: ActiveRequest): void {
+    this.requests.delete(request.id)
+    this.deadlines.forget(request)
+    for (const choice of request.choices) choice.done = true
+    this.awaken()
+  }
+
+  private fail(request: ActiveRequest, code: FailureCode, message: string): void {
+    this.statistics.counters.failed++
+    this.emit({ type: 'failed', id: request.id, code, message, usage: request.usage() })
+    this.abandon(request)
+  }
+
+  private expire(): void {
+    for (const { request, code, message } of this.deadlines.expired()) this.fail(request, code, message)
+  }
+
+  private announceStarts(): void {
+    for (const { stream } of this.startingChoices()) {
+      const request = (this.choices.get(stream) as Choice).request
+      request.started = true
+      this.statistics.started(request.cached)
+      this.emit({ type: 'started', id: request.id, cached: request.cached })
+    }
+  }
+
+  private startingChoices(): Choice[] {
+    const starting: Choice[] = []
+    for (const stream of this.scheduler.running) {
+      const choice = this.choices.get(stream)
+      if (choice && choice.index === 0 && !choice.request.started) starting.push(choice)
+    }
+    return starting
+  }
+
+  /** A single stream has grown to the end of the pool, and nothing is left to evict. */
+  private giveUpStuck(): boolean {
+    const stuck = this.scheduler.running.find(stream => !stream.paused && stream.behind > 0)
+    const choice = stuck && this.choices.get(stuck)
+    if (!choice) return false
+    this.finishChoice(choice, { choice, token: -1, logprob: undefined, finish: 'length' })
+    this.leave()
+    return true
+  }
+
+  private decodeRefused(chunks: Chunk[], error: unknown): void {
+    const message = error instanceof BackendError ? error.message : String(error)
+    for (const { stream } of chunks) {
+      const choice = this.choices.get(stream)
+      if (choice && this.requests.has(choice.request.id)) this.fail(choice.request, 'engine_error', message)
+    }
+    this.flush()
+    if (++this.refusedDecodes >= MOST_REFUSED_DECODES) throw error
+  }
+
+  private endOfTextTokens(): number[] {
+    if (!this.endOfText) {
+      this.endOfText = []
+      const size = this.backend.info.vocabularySize
+      for (let token = 0; token < size; token++)
+        if (this.backend.isEndOfGeneration(token)) this.endOfText.push(token)
+    }
+    return this.endOfText
+  }
+
+  private becomeIdle(): void {
+    this.statistics.publish(this.scheduler, this.admission)
+    if (this.requests.size > 0 || this.now() - this.checkedAt < CHECK_EVERY) return
+    this.checkedAt = this.now()
+    this.assertIntegrity()
+  }
+
+  private assertIntegrity(): void {
+    const differences = this.check()
+    if (differences.length > 0) throw new Error(`the pool's accounting is wrong: ${differences.join('; ')}`)
+  }
+
+  private notifyIdle(): void {
+    if (this.requests.size > 0 || this.arriving.size > 0 || this.choices.size > 0) return
+    const listeners = this.idleListeners
+    this.idleListeners = []
+    for (const listener of listeners) listener()
+  }
+
+  private emit(event: RequestEvent): void {
+    this.outbox.push(event)
+    if (this.flushScheduled) return
+    this.flushScheduled = true
+    setImmediate(() => this.flush())
+  }
+
+  private flush(): void {
+    this.flushScheduled = false
+    if (this.outbox.length === 0) return
+    const events = this.outbox
+    this.outbox = []
+    this.send({ type: 'events', events })
+  }
+
+  private awaken(): void {
+    this.signalled = true
+    this.wake?.()
+  }
+}

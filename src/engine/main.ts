@@ -1,0 +1,70 @@
+/**
+ * The engine process: one model, one loop around the backend. Forked by the server process with its EngineConfig in
+ * OCTAVO_ENGINE_CONFIG; ends when the channel to its parent closes, so that it never outlives it.
+ */
+import { loadBackend } from '../llama/backend.js'
+import { BackendError } from './backend.js'
+import { handleCall } from './calls.js'
+import { Engine } from './engine.js'
+import type { EngineConfig, FromEngine, ToEngine } from './messages.js'
+
+/** llama.cpp's own limit; more than this aborts the process. */
+const SEQUENCE_IDS = 256
+
+function send(message: FromEngine): void {
+  if (process.connected) process.send?.(message)
+}
+
+async function main(): Promise<void> {
+  const config: EngineConfig = JSON.parse(process.env.OCTAVO_ENGINE_CONFIG ?? '{}')
+  // Ctrl-C in a terminal reaches the whole group: the server decides when the engine ends.
+  process.on('SIGINT', () => {})
+  process.on('SIGTERM', () => {})
+  process.once('disconnect', () => process.exit(0))
+
+  const backend = await loadBackend(
+    {
+      model: config.model,
+      contextCells: config.contextCells,
+      sequenceIds: SEQUENCE_IDS,
+      batchRows: config.batchRows,
+      threads: config.threads,
+      gpuLayers: config.gpuLayers,
+      cacheTypeK: config.cacheTypeK,
+      cacheTypeV: config.cacheTypeV,
+      flashAttention: config.flashAttention
+    },
+    fraction => send({ type: 'progress', fraction })
+  )
+  const engine = await Engine.create(backend, config, send)
+  process.on('message', (message: ToEngine) => {
+    switch (message.type) {
+      case 'submit':
+        return engine.submit(message.id, message.request)
+      case 'cancel':
+        return engine.cancel(message.id)
+      case 'pause':
+        return engine.setPaused(message.id, true)
+      case 'resume':
+        return engine.setPaused(message.id, false)
+      case 'call':
+        handleCall(engine, backend, message).then(send, error =>
+          send({ type: 'reply', call: message.call, ok: false, message: String(error?.message ?? error) })
+        )
+    }
+  })
+  send({ type: 'ready', info: backend.info, capabilities: backend.capabilities, config })
+  await engine.run()
+  backend.dispose()
+}
+
+main().then(
+  () => process.exit(0),
+  error => {
+    const code = error instanceof BackendError ? error.code : 'engine_error'
+    process.stderr.write(`${error?.stack ?? error}\n`)
+    send({ type: 'loadFailed', failure: { code, message: String(error?.message ?? error) } })
+    // The message must reach the parent before the process is gone.
+    setTimeout(() => process.exit(1), 20)
+  }
+)

@@ -1,0 +1,284 @@
+import type { Backend } from '../backend.js'
+import { PrefixCache } from '../cache/prefix-cache.js'
+import { SequenceIds } from '../pool/sequence-ids.js'
+import { attachLimit, insertLimit, reproducibleChunk, reproducibleGrid } from './chunking.js'
+import { leaderFor, sharePromptRows } from './prompt-shares.js'
+import { StepBudget } from './step-budget.js'
+import type { StepShape } from './step-cost.js'
+import { type Chunk, rowsOf, type StepPlan } from './step-plan.js'
+import type { Stream } from './stream.js'
+
+export interface SchedulerOptions {
+  /** Most running streams. */
+  parallel: number
+  /** Cells kept for the answer of every running stream beyond its prompt. */
+  answerReserve: number
+  /** Step targets in milliseconds, see StepBudget. */
+  targetMs: number
+  idleTargetMs: number
+  now: () => number
+}
+
+/**
+ * Decides what every step computes. Streams wait, run, and may be preempted; there is no prefill or decode phase. The
+ * verbs: add, plan, computed (after the step), append (a token was drawn), finish.
+ */
+export class Scheduler {
+  readonly ids: SequenceIds
+  readonly cache: PrefixCache
+  readonly budget: StepBudget
+  /** By arrival; preempted streams in front. */
+  readonly waiting: Stream[] = []
+  /** By start. */
+  readonly running: Stream[] = []
+  preemptions = 0
+  private readonly grid: number
+  private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly options: SchedulerOptions
+  ) {
+    const { sequenceIds, batchRows } = backend.capabilities
+    this.ids = new SequenceIds(sequenceIds)
+    this.cache = new PrefixCache(backend, this.ids, options.now)
+    this.budget = new StepBudget({
+      batchRows,
+      targetMs: options.targetMs,
+      idleTargetMs: options.idleTargetMs
+    })
+    this.grid = reproducibleGrid(batchRows)
+  }
+
+  get cells(): number {
+    return this.backend.capabilities.cells
+  }
+
+  /** Cells that hold something: cached prefixes once each, and what running streams computed beyond them. */
+  get usedCells(): number {
+    return this.running.reduce((cells, stream) => cells + stream.ownCells, this.cache.cells)
+  }
+
+  /** Whether prefixes can be cut and shared at any token. */
+  private get sharing(): boolean {
+    const { sharesCells, memory } = this.backend.capabilities
+    return sharesCells && (memory === 'attention' || memory === 'window')
+  }
+
+  add(stream: Stream): void {
+    let index = this.waiting.length
+    while (index > 0 && (this.waiting[index - 1] as Stream).priority < stream.priority) index--
+    this.waiting.splice(index, 0, stream)
+  }
+
+  /** How many of the waiting streams could start now, by free slots and cells. */
+  startable(): number {
+    let slots = this.options.parallel - this.running.length
+    let cells = this.cells - this.usedCells + this.cache.idleCells() - this.committedCells()
+    let count = 0
+    for (const stream of this.waiting) {
+      cells -= this.need(stream, 0)
+      if (slots-- <= 0 || cells < 0) break
+      count++
+    }
+    return count
+  }
+
+  /** The next step; null when there is nothing to compute. Starts waiting streams and makes room. */
+  plan(): StepPlan | null {
+    this.startWaiting()
+    for (;;) {
+      const plan = this.compose()
+      if (plan.batches.length > 0) return plan
+      if (!this.running.some(stream => !stream.paused && stream.behind > 0)) return null
+      const victim = this.victim()
+      if (!victim) return null
+      this.preempt(victim)
+    }
+  }
+
+  /** The chunks of a batch are in the cells now. */
+  computed(chunks: readonly Chunk[], ms: number): void {
+    this.budget.observe(shapeOf(chunks), ms)
+    for (const { stream, count } of chunks) {
+      stream.computed += count
+      if (stream.prefilledAt === null && stream.computed >= stream.promptLength) {
+        stream.prefilledAt = this.options.now()
+      }
+      // What is computed of a prompt is shared at once: others may be waiting for it, and outlive this stream.
+      if (stream.computed <= stream.promptLength) this.share(stream)
+    }
+  }
+
+  /** The stream leaves, for whatever reason: its prefix stays cached, its ids and own cells are free. */
+  finish(stream: Stream): void {
+    remove(this.waiting, stream)
+    if (!remove(this.running, stream)) return
+    this.share(stream)
+    this.leaveCells(stream)
+  }
+
+  /** The library found no room although we counted some: evict more, or preempt. False when nothing is left to give. */
+  makeRoom(cells: number): boolean {
+    if (this.cache.evict(cells) > 0) return true
+    const victim = this.victim()
+    if (!victim) return false
+    this.preempt(victim)
+    return true
+  }
+
+  private share(stream: Stream): void {
+    if (!stream.cachePrompt || !this.sharing) return
+    const limit = insertLimit(stream, this.grid)
+    for (const anchor of stream.anchors) {
+      if (anchor > stream.shared && anchor <= limit) this.cache.insert(stream, anchor, true)
+    }
+    this.cache.insert(stream, limit)
+  }
+
+  private startWaiting(): void {
+    for (let i = 0; i < this.waiting.length; ) {
+      if (this.running.length >= this.options.parallel) return
+      const stream = this.waiting[i] as Stream
+      const outcome = stream.paused ? 'passed_over' : this.tryStart(stream)
+      if (outcome === 'started') this.waiting.splice(i, 1)
+      else if (outcome === 'passed_over') i++
+      else {
+        // A client that takes no data must not hold cells that another waits for.
+        const idler = this.running.find(other => other.paused)
+        if (!idler) return
+        this.preempt(idler)
+        i++
+      }
+    }
+  }
+
+  private tryStart(stream: Stream): 'started' | 'passed_over' | 'no_room' {
+    const limit = attachLimit(stream, this.grid)
+    const shares = stream.cachePrompt && this.sharing
+    const cached = shares ? this.cache.matchLength(stream.salt, stream.tokens, limit) : 0
+    if (shares && leaderFor(stream, this.running, cached, limit, this.lengthsOf(stream))) return 'passed_over'
+    // What it attaches to may be idle now and will not be: that cannot be evicted to make room for the rest.
+    const pinned = shares ? this.cache.pinnedLength(stream.salt, stream.tokens, limit) : 0
+    const room = this.cells - this.usedCells + this.cache.idleCells() - this.committedCells()
+    if (this.need(stream, pinned) > room && this.running.length > 0) return 'no_room'
+    const id = this.cache.takeId()
+    if (id === undefined) return 'no_room'
+    stream.sequence = id
+    stream.computed = shares ? this.cache.attach(stream, limit) : 0
+    if (stream.startedAt === null) {
+      stream.startedAt = this.options.now()
+      stream.cached = Math.min(stream.computed, stream.promptLength)
+    }
+    this.running.push(stream)
+    return 'started'
+  }
+
+  /** Cells a stream needs beyond the `held` ones it has: the rest of its tokens and a reserve for the answer. */
+  private need(stream: Stream, held: number): number {
+    const reserve = Math.min(stream.tokensLeft, this.options.answerReserve)
+    return Math.max(0, stream.tokens.length - held) + reserve
+  }
+
+  /** Cells that running streams are still going to take. */
+  private committedCells(): number {
+    return this.running.reduce((cells, stream) => cells + this.need(stream, stream.computed), 0)
+  }
+
+  private lengthsOf(stream: Stream): Map<Stream, number> {
+    let lengths = this.commonLengths.get(stream)
+    if (!lengths) {
+      lengths = new Map()
+      this.commonLengths.set(stream, lengths)
+    }
+    return lengths
+  }
+
+  /** Chunks for this step within the free cells; running streams' next tokens first. */
+  private compose(): StepPlan {
+    const active = this.running.filter(stream => !stream.paused)
+    const decoding = active.filter(stream => stream.decoding)
+    const prompts = active.filter(stream => !stream.decoding && stream.behind > 0)
+    const wanted = decoding.length + prompts.reduce((rows, stream) => rows + stream.behind, 0)
+    const { batchRows } = this.backend.capabilities
+    let free = this.cells - this.usedCells
+    const goal = Math.min(wanted, batchRows + decoding.length)
+    if (free < goal) free += this.cache.evict(goal - free)
+
+    const batches: Chunk[][] = []
+    const mixed: Chunk[] = []
+    const take = (batch: Chunk[], stream: Stream, count: number) => {
+      batch.push({
+        stream,
+        from: stream.computed,
+        count,
+        output: stream.computed + count === stream.tokens.length
+      })
+      free -= count
+    }
+    for (const stream of decoding)
+      if (!stream.reproducible && free > 0 && mixed.length < batchRows) take(mixed, stream, 1)
+
+    const open = prompts.filter(stream => !stream.reproducible)
+    if (open.length > 0) {
+      const depth = Math.max(...open.map(stream => stream.computed))
+      const rows = Math.min(this.budget.promptRows(shapeOf(mixed), depth), Math.max(0, free))
+      for (const [i, count] of sharePromptRows(open, rows).entries()) {
+        if (count > 0) take(mixed, open[i] as Stream, count)
+      }
+    }
+    if (mixed.length > 0) batches.push(mixed)
+
+    // The same shape whatever else runs: a batch of its own.
+    for (const stream of active) {
+      if (!stream.reproducible || stream.behind === 0) continue
+      const count = reproducibleChunk(stream, this.grid, Math.min(batchRows, Math.max(0, free)))
+      if (count === 0) continue
+      const own: Chunk[] = []
+      take(own, stream, count)
+      batches.push(own)
+    }
+    return { batches }
+  }
+
+  /** Who gives way: one whose client takes no data, then the lowest priority, then the newest. Never the only one. */
+  private victim(): Stream | undefined {
+    if (this.running.length < 2) return undefined
+    return this.running.reduce((victim, stream) => {
+      if (stream.paused !== victim.paused) return stream.paused ? stream : victim
+      if (stream.priority !== victim.priority) return stream.priority < victim.priority ? stream : victim
+      return stream.arrived >= victim.arrived ? stream : victim
+    })
+  }
+
+  /** Its tokens stay, as idle entries of the cache as long as nobody needs the cells; it waits in front. */
+  private preempt(stream: Stream): void {
+    this.preemptions++
+    remove(this.running, stream)
+    this.share(stream)
+    this.leaveCells(stream)
+    this.waiting.unshift(stream)
+  }
+
+  private leaveCells(stream: Stream): void {
+    this.cache.release(stream)
+    this.backend.removeRange(stream.sequence, 0, -1)
+    this.ids.give(stream.sequence)
+    stream.sequence = -1
+    stream.computed = 0
+  }
+}
+
+/** Rows of a batch, and the depth they look back on. */
+export function shapeOf(chunks: readonly Chunk[]): StepShape {
+  let depth = 0
+  for (const { from, count } of chunks) depth += count * (from + count / 2)
+  return { rows: rowsOf(chunks), depth }
+}
+
+function remove(list: Stream[], stream: Stream): boolean {
+  const index = list.indexOf(stream)
+  if (index === -1) return false
+  list.splice(index, 1)
+  return true
+}

@@ -1,0 +1,19 @@
+import type { Stream } from './stream.js'
+
+/** The tokens [from, from + count) of a stream, to be computed in one step. */
+export interface Chunk {
+  stream: Stream
+  from: number
+  count: number
+  /** The last of them is the stream's newest token: its logits give the next one. */
+  output: boolean
+}
+
+/** One step: usually one batch; each reproducible stream has one of its own. */
+export interface StepPlan {
+  batches: Chunk[][]
+}
+
+export function rowsOf(chunks: readonly Chunk[]): number {
+  return chunks.reduce((rows, chunk) => rows + chunk.count, 0)
+}

@@ -1,0 +1,91 @@
+import type { Sampler } from '../backend.js'
+import type { CacheOwner } from '../cache/prefix-cache.js'
+import type { PathSegment } from '../cache/prefix-index.js'
+import type { FinishReason } from '../messages.js'
+import { TokenList } from '../token-list.js'
+
+export interface StreamOptions {
+  promptTokens: ArrayLike<number>
+  salt: string
+  tenant: string
+  priority: number
+  /** Milliseconds of the engine's clock. */
+  arrived: number
+  /** Most tokens to generate; null: as many as fit. */
+  maxTokens: number | null
+  cachePrompt: boolean
+  reproducible: boolean
+  /** Prompt lengths after which a prefix is worth keeping, ascending. */
+  anchors?: number[]
+}
+
+/**
+ * One answer being made: one choice of a request. It has no phase: `computed` tokens catch up with the tokens it has,
+ * whether they came from the prompt or were generated.
+ */
+export class Stream implements CacheOwner {
+  readonly tokens: TokenList
+  readonly promptLength: number
+  readonly salt: string
+  readonly tenant: string
+  readonly priority: number
+  readonly arrived: number
+  readonly maxTokens: number | null
+  readonly cachePrompt: boolean
+  readonly reproducible: boolean
+  readonly anchors: number[]
+
+  /** The sequence id it computes in; -1 while it waits. */
+  sequence = -1
+  path: PathSegment[] = []
+  shared = 0
+  /** Positions [0, computed) are in its cells. */
+  computed = 0
+  /** Prompt tokens that were attached rather than computed at the first start. */
+  cached = 0
+  /** Set at the first start. */
+  startedAt: number | null = null
+  prefilledAt: number | null = null
+  firstTokenAt: number | null = null
+  /** The client takes no data: not decoded further. */
+  paused = false
+  finished: FinishReason | 'cancelled' | 'failed' | null = null
+  sampler: Sampler | null = null
+
+  constructor(options: StreamOptions) {
+    this.tokens = new TokenList(options.promptTokens)
+    this.promptLength = this.tokens.length
+    this.salt = options.salt
+    this.tenant = options.tenant
+    this.priority = options.priority
+    this.arrived = options.arrived
+    this.maxTokens = options.maxTokens
+    this.cachePrompt = options.cachePrompt
+    this.reproducible = options.reproducible
+    this.anchors = options.anchors ?? []
+  }
+
+  get generated(): number {
+    return this.tokens.length - this.promptLength
+  }
+
+  /** Tokens that are not computed yet. */
+  get behind(): number {
+    return this.tokens.length - this.computed
+  }
+
+  /** One token behind, and it is a generated one: the next row gives the next token. */
+  get decoding(): boolean {
+    return this.behind === 1 && this.generated > 0
+  }
+
+  /** Cells of its own: computed, not shared with the cache. */
+  get ownCells(): number {
+    return this.computed - this.shared
+  }
+
+  /** Tokens that may still be generated. */
+  get tokensLeft(): number {
+    return this.maxTokens === null ? Number.POSITIVE_INFINITY : this.maxTokens - this.generated
+  }
+}

@@ -1,0 +1,75 @@
+import type { Admission } from './admission.js'
+import type { CachedTokens, EngineStats } from './messages.js'
+import type { Scheduler } from './scheduler/scheduler.js'
+import { type Chunk, rowsOf } from './scheduler/step-plan.js'
+
+/** At most this often while steps run, milliseconds. */
+const PUBLISH_EVERY = 250
+
+/** Counts what happens, and publishes it: metrics, health and a dashboard subscribe. */
+export class Statistics {
+  readonly counters: EngineStats['counters'] = {
+    steps: 0,
+    promptTokens: 0,
+    generatedTokens: 0,
+    cachedTokens: { resident: 0, ram: 0, disk: 0 },
+    evictedCells: 0,
+    preemptions: 0,
+    admitted: 0,
+    rejected: { full: 0, tooLong: 0, draining: 0, invalid: 0 },
+    cancelled: 0,
+    failed: 0
+  }
+  private lastStep = { ms: 0, rows: 0 }
+  private published = 0
+
+  constructor(
+    private readonly blockSize: number,
+    private readonly send: (stats: EngineStats) => void,
+    private readonly now: () => number
+  ) {}
+
+  /** Prompt tokens are those computed; each output row gave a token. */
+  stepDone(chunks: readonly Chunk[], ms: number): void {
+    this.counters.steps++
+    this.lastStep = { ms, rows: rowsOf(chunks) }
+    for (const { stream, from, count, output } of chunks) {
+      this.counters.promptTokens += Math.max(0, Math.min(from + count, stream.promptLength) - from)
+      if (output) this.counters.generatedTokens++
+    }
+  }
+
+  started(cached: CachedTokens): void {
+    for (const tier of ['resident', 'ram', 'disk'] as const) this.counters.cachedTokens[tier] += cached[tier]
+  }
+
+  snapshot(scheduler: Scheduler, admission: Admission): EngineStats {
+    const { cache, ids } = scheduler
+    this.counters.evictedCells = cache.evictedCells
+    this.counters.preemptions = scheduler.preemptions
+    return {
+      running: scheduler.running.length,
+      waiting: scheduler.waiting.length + admission.arriving,
+      waitingTokens: admission.waitingTokens(),
+      pool: {
+        cells: scheduler.cells,
+        usedCells: scheduler.usedCells,
+        idleCells: cache.idleCells(),
+        blockSize: this.blockSize,
+        sequenceIds: ids.total,
+        usedSequenceIds: ids.used
+      },
+      counters: structuredClone(this.counters),
+      lastStep: this.lastStep
+    }
+  }
+
+  publish(scheduler: Scheduler, admission: Admission): void {
+    this.published = this.now()
+    this.send(this.snapshot(scheduler, admission))
+  }
+
+  publishSometimes(scheduler: Scheduler, admission: Admission): void {
+    if (this.now() - this.published >= PUBLISH_EVERY) this.publish(scheduler, admission)
+  }
+}

@@ -1,0 +1,272 @@
+import type {
+  Backend,
+  Batch,
+  Capabilities,
+  ModelInfo,
+  Sampler,
+  SamplerParams
+} from '../../src/engine/backend.js'
+
+interface Cell {
+  position: number
+  token: number
+  sequences: Set<number>
+}
+
+interface Row {
+  token: number
+  position: number
+  sequence: number
+  output: boolean
+}
+
+export interface SimulatedOptions {
+  cells?: number
+  sequenceIds?: number
+  batchRows?: number
+  vocabularySize?: number
+  trainingContext?: number
+  /** Milliseconds of real time per decode; 0: only a turn of the event loop. */
+  delay?: number
+}
+
+/**
+ * A backend without a model, for tests of scheduler and cache. It keeps real cells with real owners, and what it
+ * generates is a function of every token that the sequence sees: a prefix that is missing, doubled or another's gives
+ * another text or an error, never silence. It refuses what llama.cpp would abort on.
+ */
+export class SimulatedBackend implements Backend {
+  readonly capabilities: Capabilities
+  readonly info: ModelInfo
+  readonly batch: Batch & { rows: Row[] }
+  decodes = 0
+  mostUsedCells = 0
+  /** Set to make the next decodes fail. */
+  failing: Error | null = null
+  private readonly pool = new Set<Cell>()
+  private readonly delay: number
+  private outputs = new Map<number, number>()
+
+  constructor(options: SimulatedOptions = {}) {
+    const { cells = 1024, sequenceIds = 32, batchRows = 64, vocabularySize = 256 } = options
+    const trainingContext = options.trainingContext ?? cells
+    this.delay = options.delay ?? 0
+    this.capabilities = {
+      layout: 'unified',
+      sharesCells: true,
+      joinsBlobs: true,
+      memory: 'attention',
+      window: 0,
+      cells,
+      cellsPerSequence: Math.min(cells, trainingContext),
+      sequenceIds,
+      batchRows,
+      outputRows: batchRows,
+      bytesPerCell: 8
+    }
+    this.info = {
+      path: '/simulated.gguf',
+      name: 'simulated',
+      description: 'simulated',
+      architecture: 'simulated',
+      parameters: 0,
+      bytes: 0,
+      trainingContext,
+      embeddingLength: 1,
+      vocabularySize,
+      chatTemplate: null,
+      bosText: '',
+      eosText: '',
+      addsBos: false,
+      tokenizer: 'simulated',
+      device: 'none',
+      libraryVersion: '0',
+      fingerprint: 'simulated'
+    }
+    this.batch = new SimulatedBatch(this.capabilities)
+  }
+
+  async decode(): Promise<'ok' | 'full'> {
+    if (this.delay > 0) await new Promise(resolve => setTimeout(resolve, this.delay))
+    else await new Promise(resolve => setImmediate(resolve))
+    if (this.failing) throw this.failing
+    this.decodes++
+    const { rows } = this.batch
+    if (this.pool.size + rows.length > this.capabilities.cells) return 'full'
+    this.outputs = new Map()
+    for (const [index, row] of rows.entries()) {
+      if (row.position !== this.maxPosition(row.sequence) + 1) {
+        throw new Error(
+          `position ${row.position} of sequence ${row.sequence} follows ${this.maxPosition(row.sequence)}`
+        )
+      }
+      this.pool.add({ position: row.position, token: row.token, sequences: new Set([row.sequence]) })
+      if (row.output) this.outputs.set(index, nextToken(this.history(row.sequence), this.info.vocabularySize))
+    }
+    this.mostUsedCells = Math.max(this.mostUsedCells, this.pool.size)
+    return 'ok'
+  }
+
+  logits(row: number): Float32Array {
+    const logits = new Float32Array(this.info.vocabularySize)
+    logits[this.outputs.get(row) as number] = 10
+    return logits
+  }
+
+  createSampler(_params: SamplerParams): Sampler {
+    return {
+      sample: row => {
+        const token = this.outputs.get(row)
+        if (token === undefined) throw new Error(`row ${row} has no output`)
+        return token
+      },
+      accept() {},
+      free() {}
+    }
+  }
+
+  copyRange(from: number, to: number, p0: number, p1: number): void {
+    this.checkId(from)
+    this.checkId(to)
+    for (const cell of this.cellsOf(from, p0, p1)) cell.sequences.add(to)
+  }
+
+  removeRange(sequence: number, p0: number, p1: number): boolean {
+    this.checkId(sequence)
+    for (const cell of this.cellsOf(sequence, p0, p1)) {
+      cell.sequences.delete(sequence)
+      if (cell.sequences.size === 0) this.pool.delete(cell)
+    }
+    return true
+  }
+
+  minPosition(sequence: number): number {
+    const cells = this.cellsOf(sequence)
+    return cells.length === 0 ? -1 : Math.min(...cells.map(cell => cell.position))
+  }
+
+  maxPosition(sequence: number): number {
+    return Math.max(-1, ...this.cellsOf(sequence).map(cell => cell.position))
+  }
+
+  usedCells(): number {
+    return this.pool.size
+  }
+
+  stateBytes(sequence: number): number {
+    return 8 * this.cellsOf(sequence).length
+  }
+
+  saveState(sequence: number, into: Uint8Array): number {
+    const cells = this.cellsOf(sequence).sort((a, b) => a.position - b.position)
+    if (into.length < 8 * cells.length) return 0
+    const view = new DataView(into.buffer, into.byteOffset)
+    for (const [i, cell] of cells.entries()) {
+      view.setInt32(8 * i, cell.position)
+      view.setInt32(8 * i + 4, cell.token)
+    }
+    return 8 * cells.length
+  }
+
+  restoreState(sequence: number, from: Uint8Array): number {
+    this.removeRange(sequence, 0, -1)
+    if (this.pool.size + from.length / 8 > this.capabilities.cells) return 0
+    const view = new DataView(from.buffer, from.byteOffset)
+    for (let i = 0; i < from.length; i += 8) {
+      this.pool.add({
+        position: view.getInt32(i),
+        token: view.getInt32(i + 4),
+        sequences: new Set([sequence])
+      })
+    }
+    return from.length
+  }
+
+  /** One token per byte. */
+  async tokenize(text: string): Promise<Int32Array> {
+    return Int32Array.from(Buffer.from(text))
+  }
+
+  piece(token: number): Uint8Array {
+    return Uint8Array.of(token)
+  }
+
+  isEndOfGeneration(token: number): boolean {
+    return token === 0
+  }
+
+  dispose(): void {
+    this.pool.clear()
+  }
+
+  /** What a sequence sees, position by position. */
+  private history(sequence: number): number[] {
+    const cells = this.cellsOf(sequence)
+    const tokens: number[] = new Array(cells.length).fill(-1)
+    for (const { position, token } of cells) {
+      if (position >= cells.length) throw new Error(`sequence ${sequence} has a hole before ${position}`)
+      if (tokens[position] !== -1) throw new Error(`sequence ${sequence} holds position ${position} twice`)
+      tokens[position] = token
+    }
+    return tokens
+  }
+
+  private cellsOf(sequence: number, p0 = 0, p1 = -1): Cell[] {
+    const cells: Cell[] = []
+    for (const cell of this.pool) {
+      if (cell.sequences.has(sequence) && cell.position >= p0 && (p1 < 0 || cell.position < p1))
+        cells.push(cell)
+    }
+    return cells
+  }
+
+  private checkId(sequence: number): void {
+    if (!(sequence >= 0 && sequence < this.capabilities.sequenceIds))
+      throw new Error(`llama.cpp aborts: id ${sequence}`)
+  }
+}
+
+/** The model: the next token depends on all tokens before it. Token 0 ends the text. */
+export function nextToken(history: ArrayLike<number>, vocabularySize: number): number {
+  let hash = 2166136261
+  for (let i = 0; i < history.length; i++)
+    hash = Math.imul(hash ^ ((history[i] as number) + 1), 16777619) >>> 0
+  return (hash >>> 8) % vocabularySize
+}
+
+/** What a request must generate, computed without batch, cache or pool. */
+export function expectedAnswer(prompt: ArrayLike<number>, maxTokens: number, vocabularySize = 256): number[] {
+  const tokens = Array.from(prompt)
+  const answer: number[] = []
+  while (answer.length < maxTokens) {
+    const token = nextToken(tokens, vocabularySize)
+    if (token === 0) break
+    answer.push(token)
+    tokens.push(token)
+  }
+  return answer
+}
+
+class SimulatedBatch implements Batch {
+  rows: Row[] = []
+  readonly capacity: number
+
+  constructor(private readonly capabilities: Capabilities) {
+    this.capacity = capabilities.batchRows
+  }
+
+  get length(): number {
+    return this.rows.length
+  }
+
+  clear(): void {
+    this.rows = []
+  }
+
+  add(token: number, position: number, sequence: number, output: boolean): number {
+    if (this.rows.length >= this.capacity) throw new RangeError('the batch is full')
+    if (!(sequence >= 0 && sequence < this.capabilities.sequenceIds)) throw new RangeError(`id ${sequence}`)
+    this.rows.push({ token, position, sequence, output })
+    return this.rows.length - 1
+  }
+}
