@@ -71,58 +71,77 @@ export function stream(endpoint: Endpoint, chat: ChatRequest): Promise<StreamRes
   }
   const body = chatBody(chat, true)
   return new Promise(resolve => {
+    let request: http.ClientRequest
     const finish = (error: string | null) => {
       if (result.endedAt > 0) return
       result.endedAt = performance.now()
       result.error ??= result.aborted ? null : error
       resolve(result)
     }
-    const request = http.request(
-      {
-        ...endpoint,
-        agent,
-        method: 'POST',
-        path: '/v1/chat/completions',
-        headers: { ...chat.headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
-      },
-      response => {
-        result.status = response.statusCode ?? 0
-        result.headers = response.headers
-        response.setEncoding('utf8')
-        response.on('error', error => finish(error.message))
-        response.on('close', () => finish(response.complete ? null : 'the connection was cut'))
-        if (result.status !== 200) {
-          let text = ''
-          response.on('data', (piece: string) => {
-            text += piece
-          })
-          response.on('end', () => finish(text === '' ? `status ${result.status}` : text))
-          return
-        }
-        let rest = ''
-        response.on('data', (piece: string) => {
-          const events = result.arrivals.length
-          rest = readLines(rest + piece, performance.now(), result)
-          if (result.arrivals.length > events && chat.onContent?.(result.arrivals.length)) {
-            result.aborted = true
-            request.destroy()
-          } else if (chat.readDelayMs) {
-            response.pause()
-            setTimeout(() => response.resume(), chat.readDelayMs)
+    const send = () => {
+      request = http.request(
+        {
+          ...endpoint,
+          agent,
+          method: 'POST',
+          path: '/v1/chat/completions',
+          headers: {
+            ...chat.headers,
+            'content-type': 'application/json',
+            'content-length': Buffer.byteLength(body)
           }
-        })
-        response.on('end', () => finish(null))
-      }
-    )
-    request.on('error', error => finish(error.message))
+        },
+        response => {
+          result.status = response.statusCode ?? 0
+          result.headers = response.headers
+          response.setEncoding('utf8')
+          response.on('error', error => finish(error.message))
+          response.on('close', () => finish(response.complete ? null : 'the connection was cut'))
+          if (result.status !== 200) {
+            let text = ''
+            response.on('data', (piece: string) => {
+              text += piece
+            })
+            response.on('end', () => finish(text === '' ? `status ${result.status}` : text))
+            return
+          }
+          let rest = ''
+          response.on('data', (piece: string) => {
+            const events = result.arrivals.length
+            rest = readLines(rest + piece, performance.now(), result)
+            if (result.arrivals.length > events && chat.onContent?.(result.arrivals.length)) {
+              result.aborted = true
+              request.destroy()
+            } else if (chat.readDelayMs) {
+              response.pause()
+              setTimeout(() => response.resume(), chat.readDelayMs)
+            }
+          })
+          response.on('end', () => finish(null))
+        }
+      )
+      request.on('error', error => {
+        if (result.status === 0 && !result.aborted && closedMeanwhile(request, error)) send()
+        else finish(error.message)
+      })
+      request.end(body)
+    }
+    send()
     const abort = () => {
       result.aborted = true
       request.destroy()
     }
     if (chat.signal?.aborted) abort()
     chat.signal?.addEventListener('abort', abort, { once: true })
-    request.end(body)
   })
+}
+
+/**
+ * A kept connection that the server closed just as it was used again: not an error, but the reason to send once more
+ * (Node's documentation of `request.reusedSocket`). llama-server does it after each stream.
+ */
+function closedMeanwhile(request: http.ClientRequest, error: NodeJS.ErrnoException): boolean {
+  return request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
 }
 
 /** The body both servers get: greedy, no end token, the usage at the end. */
@@ -203,31 +222,37 @@ export function fetchText(
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const startedAt = performance.now()
-    const request = http.request(
-      {
-        ...endpoint,
-        agent,
-        path,
-        method: options.method ?? 'GET',
-        headers: options.body === undefined ? {} : { 'content-type': 'application/json' },
-        timeout: options.timeoutMs ?? 30_000
-      },
-      response => {
-        let body = ''
-        response.setEncoding('utf8')
-        response.on('data', (piece: string) => {
-          body += piece
-        })
-        response.on('error', reject)
-        response.on('end', () => {
-          const ms = performance.now() - startedAt
-          resolve({ status: response.statusCode ?? 0, body, headers: response.headers, ms })
-        })
-      }
-    )
-    request.on('timeout', () => request.destroy(new Error(`no answer from ${path} in time`)))
-    request.on('error', reject)
-    request.end(options.body)
+    const send = () => {
+      const request = http.request(
+        {
+          ...endpoint,
+          agent,
+          path,
+          method: options.method ?? 'GET',
+          headers: options.body === undefined ? {} : { 'content-type': 'application/json' },
+          timeout: options.timeoutMs ?? 30_000
+        },
+        response => {
+          let body = ''
+          response.setEncoding('utf8')
+          response.on('data', (piece: string) => {
+            body += piece
+          })
+          response.on('error', reject)
+          response.on('end', () => {
+            const ms = performance.now() - startedAt
+            resolve({ status: response.statusCode ?? 0, body, headers: response.headers, ms })
+          })
+        }
+      )
+      request.on('timeout', () => request.destroy(new Error(`no answer from ${path} in time`)))
+      request.on('error', error => {
+        if (closedMeanwhile(request, error)) send()
+        else reject(error)
+      })
+      request.end(options.body)
+    }
+    send()
   })
 }
 

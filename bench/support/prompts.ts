@@ -1,6 +1,7 @@
 import { hashText, seededRandom } from './random.js'
 
-const VOCABULARY = `time year people way day man thing woman life child world school state family student group country
+const VOCABULARY =
+  `time year people way day man thing woman life child world school state family student group country
 problem hand part place case week company system program question work government number night point home water room
 mother area money story fact month lot right study book eye job word business issue side kind head house service friend
 father power hour game line end member law car city community name president team minute idea body information back
@@ -13,8 +14,8 @@ court oil situation cost industry figure street image phone data picture practic
 worker news test movie north love support technology step baby computer type attention film tree source hair look window
 culture chance brother energy period course summer plant opportunity term letter condition choice rule south husband
 floor campaign material population call economy hospital church risk fire future bank`
-  .split(/\s+/)
-  .filter(word => word !== '')
+    .split(/\s+/)
+    .filter(word => word !== '')
 
 /**
  * Words that two servers have never seen before: the salt of a run comes first, so that no prefix of an earlier run, or
