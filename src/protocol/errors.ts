@@ -43,7 +43,11 @@ export const errorCatalogue = {
     type: 'invalid_request_error',
     message: "Invalid type for '{name}': expected {expected}."
   },
-  invalid_value: { status: 400, type: 'invalid_request_error', message: "Invalid value for '{name}': {reason}" },
+  invalid_value: {
+    status: 400,
+    type: 'invalid_request_error',
+    message: "Invalid value for '{name}': {reason}"
+  },
   unsupported_value: {
     status: 400,
     type: 'invalid_request_error',
@@ -232,7 +236,13 @@ export function errorHeaders(error: ApiError): Record<string, string> {
 
 /** OpenAI's shape. All four keys are always there; `code` is a string, never a number. */
 export interface OpenAIErrorBody {
-  error: { message: string; type: string; param: string | null; code: string | null; [extra: string]: unknown }
+  error: {
+    message: string
+    type: string
+    param: string | null
+    code: string | null
+    [extra: string]: unknown
+  }
 }
 
 export function openaiErrorBody(error: ApiError): OpenAIErrorBody {

@@ -31,8 +31,7 @@ export class ChatTemplate {
 
   /** @throws ApiError template_error when the template refuses the conversation */
   render(input: TemplateInput): RenderedPrompt {
-    const messages =
-      this.traits.systemRole === 'merge' ? mergeSystem(input.messages) : input.messages
+    const messages = this.traits.systemRole === 'merge' ? mergeSystem(input.messages) : input.messages
     const written = messages.map(message => this.#write(message))
     let text: string
     try {

@@ -16,11 +16,9 @@ export const samplingFields = {
   frequency_penalty: nullable(Type.Number({ minimum: -2, maximum: 2 })),
   presence_penalty: nullable(Type.Number({ minimum: -2, maximum: 2 })),
   /** 64 bits, signed (as far as JSON numbers carry them). */
-  seed: nullable(Type.Integer({ minimum: -9223372036854775808, maximum: 9223372036854775808 })),
+  seed: nullable(Type.Integer({ minimum: -(2 ** 63), maximum: 2 ** 63 })),
   logit_bias: nullable(Type.Record(Type.String(), Type.Integer())),
-  stop: nullable(
-    Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1, maxItems: 4 })])
-  ),
+  stop: nullable(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1, maxItems: 4 })])),
 
   top_k: nullable(Type.Integer({ minimum: -1 })),
   min_p: nullable(Type.Number({ minimum: 0, maximum: 1 })),
@@ -62,10 +60,7 @@ const acceptedFields = {
   ),
   audio: nullable(
     Type.Object({
-      voice: Type.Union([
-        Type.String(),
-        Type.Object({ id: Type.String() }, { additionalProperties: false })
-      ]),
+      voice: Type.Union([Type.String(), Type.Object({ id: Type.String() }, { additionalProperties: false })]),
       format: Type.Enum(['wav', 'aac', 'mp3', 'flac', 'opus', 'pcm16'])
     })
   ),

@@ -1,0 +1,148 @@
+/** A chat request's messages and tools, as chat templates expect them. */
+import { invalidValue, unsupportedValue } from '../errors.js'
+import type { TemplateMessage, TemplateTool, TemplateToolCall } from '../template/types.js'
+import type { ChatRequest } from './schema/chat.js'
+import type { ChatMessage } from './schema/content.js'
+
+type Content = NonNullable<Extract<ChatMessage, { role: 'user' | 'assistant' }>['content']>
+
+/** @throws ApiError for content that this server cannot take (images, audio, files) */
+export function toTemplateMessages(messages: ChatMessage[]): TemplateMessage[] {
+  return messages.map((message, index) => toTemplateMessage(message, `messages.${index}`))
+}
+
+function toTemplateMessage(message: ChatMessage, path: string): TemplateMessage {
+  switch (message.role) {
+    case 'system':
+    case 'developer':
+      return { role: 'system', content: joinText(message.content, path), ...named(message.name) }
+    case 'user':
+      return { role: 'user', content: joinText(message.content, path), ...named(message.name) }
+    case 'assistant':
+      return toAssistantMessage(message, path)
+    case 'tool':
+      return {
+        role: 'tool',
+        content: joinText(message.content, path),
+        tool_call_id: message.tool_call_id
+      }
+    case 'function':
+      return { role: 'tool', content: message.content ?? '', name: message.name }
+  }
+}
+
+function toAssistantMessage(
+  message: Extract<ChatMessage, { role: 'assistant' }>,
+  path: string
+): TemplateMessage {
+  const calls = toToolCalls(message, path)
+  const content = message.content == null ? (message.refusal ?? '') : joinText(message.content, path)
+  return {
+    role: 'assistant',
+    content,
+    ...named(message.name),
+    ...(message.reasoning_content ? { reasoning_content: message.reasoning_content } : {}),
+    ...(calls.length > 0 ? { tool_calls: calls } : {})
+  }
+}
+
+function toToolCalls(message: Extract<ChatMessage, { role: 'assistant' }>, path: string): TemplateToolCall[] {
+  const calls = (message.tool_calls ?? []).map((call, index): TemplateToolCall => {
+    if (call.type === 'custom') {
+      return {
+        id: call.id,
+        type: 'function',
+        function: { name: call.custom.name, arguments: { input: call.custom.input } }
+      }
+    }
+    const name = `${path}.tool_calls.${index}.function.arguments`
+    return {
+      id: call.id,
+      type: 'function',
+      function: { name: call.function.name, arguments: parseArguments(call.function.arguments, name) }
+    }
+  })
+  if (calls.length > 0 || !message.function_call) return calls
+  const { name, arguments: text } = message.function_call
+  const args = parseArguments(text, `${path}.function_call.arguments`)
+  return [{ id: 'call_0', type: 'function', function: { name, arguments: args } }]
+}
+
+/** Templates want the object. A model may have been cut off while it wrote the JSON: then templates get the text. */
+function parseArguments(text: string, name: string): unknown {
+  if (text.trim() === '') return {}
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return value
+  } catch {
+    return text
+  }
+  throw invalidValue(name, 'the JSON must be an object.')
+}
+
+function joinText(content: Content, path: string): string {
+  if (typeof content === 'string') return content
+  return content
+    .map((part, index) => {
+      if (part.type === 'text') return part.text
+      if (part.type === 'refusal') return part.refusal
+      throw unsupportedValue(
+        `${path}.content.${index}.type`,
+        `this model takes text only, not parts of type '${part.type}'.`
+      )
+    })
+    .join('')
+}
+
+function named(name: string | undefined): { name?: string } {
+  return name === undefined ? {} : { name }
+}
+
+/**
+ * Tools that the model may use, in the client's order: their order is part of the cached prefix.
+ * @throws ApiError for a tool choice that no tool can fulfil, and for tools that are not functions
+ */
+export function toTemplateTools(body: ChatRequest): TemplateTool[] {
+  const tools = (body.tools ?? legacyTools(body)).map((tool, index): TemplateTool => {
+    if (tool.type === 'function') return tool
+    throw unsupportedValue(
+      `tools.${index}.type`,
+      `only tools of type 'function' can be called, not '${tool.type}'.`
+    )
+  })
+  const choice = body.tool_choice ?? legacyChoice(body)
+  if (choice === undefined || choice === 'auto') return tools
+  if (choice === 'none') return []
+  if (choice === 'required') {
+    if (tools.length === 0) throw invalidValue('tool_choice', "'required' needs 'tools'.")
+    return tools
+  }
+  if (choice.type === 'allowed_tools') return allowedTools(choice.allowed_tools.tools, tools)
+  const name = choice.type === 'function' ? choice.function.name : choice.custom.name
+  if (!tools.some(tool => tool.function.name === name)) {
+    throw invalidValue('tool_choice', `there is no tool named '${name}' in 'tools'.`)
+  }
+  return tools
+}
+
+function allowedTools(allowed: Array<object>, tools: TemplateTool[]): TemplateTool[] {
+  const names = allowed.map((tool, index) => {
+    const name = (tool as { function?: { name?: unknown } }).function?.name
+    if (typeof name === 'string' && tools.some(known => known.function.name === name)) return name
+    throw invalidValue(
+      `tool_choice.allowed_tools.tools.${index}`,
+      "it must name a function that is in 'tools'."
+    )
+  })
+  return tools.filter(tool => names.includes(tool.function.name))
+}
+
+function legacyTools(body: ChatRequest): NonNullable<ChatRequest['tools']> {
+  return (body.functions ?? []).map(definition => ({ type: 'function', function: definition }))
+}
+
+function legacyChoice(body: ChatRequest): ChatRequest['tool_choice'] {
+  const call = body.function_call
+  if (call === undefined || typeof call === 'string') return call
+  return { type: 'function', function: { name: call.name } }
+}

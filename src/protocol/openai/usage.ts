@@ -1,0 +1,22 @@
+import type { RequestUsage } from '../../engine/messages.js'
+
+/** OpenAI's CompletionUsage. */
+export interface Usage {
+  prompt_tokens: number
+  completion_tokens: number
+  total_tokens: number
+  prompt_tokens_details: { cached_tokens: number }
+  completion_tokens_details: { reasoning_tokens: number }
+}
+
+/** Cached tokens are those of the prompt that were not computed, wherever they came from. */
+export function toUsage(usage: RequestUsage): Usage {
+  const { resident, ram, disk } = usage.cached
+  return {
+    prompt_tokens: usage.promptTokens,
+    completion_tokens: usage.completionTokens,
+    total_tokens: usage.promptTokens + usage.completionTokens,
+    prompt_tokens_details: { cached_tokens: resident + ram + disk },
+    completion_tokens_details: { reasoning_tokens: 0 }
+  }
+}

@@ -1,0 +1,17 @@
+import cors from '@fastify/cors'
+import fp from 'fastify-plugin'
+import type { ServerOptions } from '../../options.js'
+
+/** CORS headers for the pages of allowed origins; without any, no page of another origin can read an answer. */
+export default fp<{ config: ServerOptions }>(
+  async (app, { config }) => {
+    if (config.corsOrigins.length === 0) return
+    await app.register(cors, {
+      origin: config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins],
+      methods: ['GET', 'HEAD', 'POST'],
+      exposedHeaders: ['x-request-id', 'retry-after', 'retry-after-ms', 'x-should-retry'],
+      maxAge: 600
+    })
+  },
+  { name: 'cors' }
+)
