@@ -9,6 +9,7 @@ import {
   type SamplerParams,
   type Tokenization
 } from '../engine/backend.js'
+import { cellsInUse, measuredBytesPerCell, type StateSizes } from './accounting.js'
 import { isIndex, NativeBatch } from './batch.js'
 import koffi from './ffi.js'
 import type { Pointer } from './layout.js'
@@ -29,12 +30,19 @@ export async function loadBackend(
   options: BackendOptions,
   onProgress?: (fraction: number) => void
 ): Promise<Backend> {
-  return new LlamaBackend(await loadModel(options, onProgress))
+  const backend = new LlamaBackend(await loadModel(options, onProgress))
+  try {
+    await backend.warmUp()
+  } catch (error) {
+    backend.dispose()
+    throw error
+  }
+  return backend
 }
 
 class LlamaBackend implements Backend, SamplerHost {
   readonly info: ModelInfo
-  readonly capabilities: Capabilities
+  capabilities: Capabilities
   readonly batch: NativeBatch
   readonly functions: Functions
   readonly context: Pointer
@@ -45,6 +53,7 @@ class LlamaBackend implements Backend, SamplerHost {
   readonly #copiesWhole: boolean
   readonly #tokenizer: Tokenizer
   readonly #samplers = new Set<NativeSampler>()
+  #sizes: StateSizes | undefined
   #decoding = false
   #disposed = false
   #freed = false
@@ -69,6 +78,26 @@ class LlamaBackend implements Backend, SamplerHost {
       vocabularySize: this.vocabularySize,
       positions: 0x7fffffff
     })
+  }
+
+  /**
+   * Computes two tokens and forgets them: what a GPU compiles or a system reads from disk at the first use is ready
+   * then, a model that cannot compute is found out, and the sizes of states are known.
+   */
+  async warmUp(): Promise<void> {
+    const wholeEmpty = this.#wholeStateBytes()
+    await this.#warmUpStep(0)
+    const wholeOne = this.#wholeStateBytes()
+    const sequenceOne = this.stateBytes(0)
+    await this.#warmUpStep(1)
+    const sequenceTwo = this.stateBytes(0)
+    this.removeRange(0, -1, -1)
+    this.batch.clear()
+    this.batch.computed(0)
+    this.#sizes = { wholeEmpty, wholeOne, sequenceOne, sequenceTwo }
+    const caches = { attention: 1, hybrid: 1, window: 2, recurrent: 0 }[this.capabilities.memory]
+    const bytesPerCell = caches === 0 ? 0 : measuredBytesPerCell(this.#sizes, caches)
+    this.capabilities = { ...this.capabilities, bytesPerCell }
   }
 
   async decode(): Promise<'ok' | 'full'> {
@@ -143,6 +172,16 @@ class LlamaBackend implements Backend, SamplerHost {
     return this.functions.llama_memory_seq_pos_max(this.#memory, sequence)
   }
 
+  usedCells(): number {
+    this.#assertIdle()
+    if (this.capabilities.memory !== 'attention' || !this.#sizes) return -1
+    const sequences: number[] = []
+    for (let sequence = 0; sequence < this.capabilities.sequenceIds; sequence++) {
+      if (this.maxPosition(sequence) >= 0) sequences.push(this.stateBytes(sequence))
+    }
+    return cellsInUse(this.#sizes, this.#wholeStateBytes(), sequences)
+  }
+
   stateBytes(sequence: number): number {
     this.#assertSequence(sequence)
     return Number(this.functions.llama_state_seq_get_size(this.context, sequence))
@@ -192,6 +231,18 @@ class LlamaBackend implements Backend, SamplerHost {
 
   released(sampler: NativeSampler): void {
     this.#samplers.delete(sampler)
+  }
+
+  async #warmUpStep(position: number): Promise<void> {
+    this.batch.clear()
+    this.batch.add(0, position, 0, true)
+    if ((await this.decode()) !== 'ok') {
+      throw new BackendError('context_failed', 'the context has no room for a single token')
+    }
+  }
+
+  #wholeStateBytes(): number {
+    return Number(this.functions.llama_state_get_size(this.context))
   }
 
   #assertAlive(): void {

@@ -60,6 +60,8 @@ export interface Functions {
   llama_model_is_recurrent: Native<[Model], boolean>
   llama_model_is_hybrid: Native<[Model], boolean>
   llama_model_is_diffusion: Native<[Model], boolean>
+  /** `llama_vocab_type`; 0: the model has no vocabulary. */
+  llama_vocab_type: Native<[Vocab], number>
   llama_vocab_n_tokens: Native<[Vocab], number>
   llama_vocab_is_eog: Native<[Vocab, number], boolean>
   llama_vocab_bos: Native<[Vocab], number>
@@ -76,6 +78,7 @@ export interface Functions {
   llama_memory_seq_rm: Native<[Memory, number, number, number], boolean>
   llama_memory_seq_pos_min: Native<[Memory, number], number>
   llama_memory_seq_pos_max: Native<[Memory, number], number>
+  llama_state_get_size: Native<[Context], number | bigint>
   llama_state_seq_get_size: Native<[Context, number], number | bigint>
   llama_state_seq_get_data: Native<[Context, Uint8Array, number, number], number | bigint>
   llama_state_seq_set_data: Native<[Context, Uint8Array, number, number], number | bigint>
@@ -131,6 +134,7 @@ const signatures: Record<keyof Functions, [result: TypeSpec, parameters: TypeSpe
   llama_model_is_recurrent: ['bool', [pointer]],
   llama_model_is_hybrid: ['bool', [pointer]],
   llama_model_is_diffusion: ['bool', [pointer]],
+  llama_vocab_type: ['int', [pointer]],
   llama_vocab_n_tokens: ['int32', [pointer]],
   llama_vocab_is_eog: ['bool', [pointer, 'int32']],
   llama_vocab_bos: ['int32', [pointer]],
@@ -147,6 +151,7 @@ const signatures: Record<keyof Functions, [result: TypeSpec, parameters: TypeSpe
   llama_memory_seq_rm: ['bool', [pointer, 'int32', 'int32', 'int32']],
   llama_memory_seq_pos_min: ['int32', [pointer, 'int32']],
   llama_memory_seq_pos_max: ['int32', [pointer, 'int32']],
+  llama_state_get_size: ['size_t', [pointer]],
   llama_state_seq_get_size: ['size_t', [pointer, 'int32']],
   llama_state_seq_get_data: ['size_t', [pointer, pointer, 'size_t', 'int32']],
   llama_state_seq_set_data: ['size_t', [pointer, pointer, 'size_t', 'int32']],

@@ -179,7 +179,8 @@ function loadFailure(file: string, lines: readonly string[]): string {
 /** Embedding models have no cells, encoders need another call, diffusion models do not go token by token. */
 function refuseOtherModels(f: Functions, model: Pointer, vocab: Pointer, file: string): void {
   const name = path.basename(file)
-  if (f.llama_vocab_n_tokens(vocab) <= 0) {
+  // Tokenizing without a vocabulary makes the library abort.
+  if (f.llama_vocab_type(vocab) === 0 || f.llama_vocab_n_tokens(vocab) <= 0) {
     throw new BackendError('load_failed', `${name} has no vocabulary`)
   }
   if (f.llama_model_has_encoder(model) || !f.llama_model_has_decoder(model)) {
