@@ -1,0 +1,393 @@
+import type { EventEmitter } from 'node:events'
+import type { Capabilities, ModelInfo } from '../engine/backend.js'
+import type { EngineConfig, EngineStats, LoadFailure } from '../engine/messages.js'
+import { Backoff, type BackoffOptions } from './backoff.js'
+import { type BreakerOptions, type BreakerState, CircuitBreaker } from './breaker.js'
+import { bringUp, fileSignature, StallWatch } from './bring-up.js'
+import { type Clock, systemClock } from './clock.js'
+import { type DrainResult, EngineClient, type Ready } from './engine-client.js'
+import { describeExit, type EngineExit } from './engine-process.js'
+import type { ModelEvents } from './events.js'
+import { LoadFailedError, type RetryAdvice, retryAdvice } from './failures.js'
+import type { Logger } from './log.js'
+import { type Engine, type Model, type ModelState, ModelUnavailableError } from './types.js'
+
+/** Milliseconds. */
+export interface Bounds {
+  /** A load without any sign of progress is given up after this. */
+  loadStallMs: number
+  /** A process asked to end is killed after this. */
+  exitMs: number
+  /** Over failed starts that are tried again soon, callers are kept waiting this long before they are told. */
+  patienceMs: number
+  /** An engine that served this long was healthy: what happened before it is forgotten. */
+  healthyMs: number
+}
+
+export const defaultBounds: Bounds = {
+  loadStallMs: 120_000,
+  exitMs: 5_000,
+  patienceMs: 5_000,
+  healthyMs: 60_000
+}
+
+export interface ModelSpec {
+  id: string
+  aliases?: readonly string[]
+  /** Unix seconds. */
+  created: number
+  config: EngineConfig
+}
+
+export interface SupervisorOptions {
+  /** The engine's program, a JavaScript file. */
+  entry: string
+  logger: Logger
+  events: EventEmitter<ModelEvents>
+  backoff?: Partial<BackoffOptions>
+  breaker?: Partial<BreakerOptions>
+  bounds?: Partial<Bounds>
+  clock?: Clock
+}
+
+/** Everybody who waits for the same start. */
+interface Waiters {
+  since: number
+  promise: Promise<Engine>
+  resolve(engine: Engine): void
+  reject(error: Error): void
+}
+
+/**
+ * A model whose engine process is started when somebody asks for it, watched, and started again when it dies.
+ *
+ *     unloaded --engine()--> loading --token generated--> ready --drain()--> draining --> unloaded
+ *                            ^     |                        |
+ *                 pause over |     v failure                | process ended
+ *                            +-- failed <-------------------+
+ */
+export class SupervisedModel implements Model {
+  readonly id: string
+  readonly aliases: readonly string[]
+  readonly created: number
+  readonly #options: SupervisorOptions
+  readonly #bounds: Bounds
+  readonly #clock: Clock
+  readonly #backoff: Backoff
+  readonly #breaker: CircuitBreaker
+  readonly #asked: EngineConfig
+  #running: EngineConfig | null = null
+  #state: ModelState = 'unloaded'
+  #progress = 0
+  #failure: LoadFailure | null = null
+  #info: ModelInfo | null = null
+  #capabilities: Capabilities | null = null
+  #stats: EngineStats | null = null
+  #restarts = 0
+  #client: EngineClient | null = null
+  /** Settles when the process before the current one has ended: two never hold the memory of one model. */
+  #previousEnded: Promise<unknown> = Promise.resolve()
+  /** Which start is the current one; an older one that comes back has nothing to say. */
+  #attempt = 0
+  #readySince = 0
+  #waiters: Waiters | null = null
+  /** How, and from when on (clock time), it goes on after a failure. */
+  #retry: { advice: RetryAdvice; at: number } = { advice: 'soon', at: 0 }
+  #cancelRestart: () => void = () => {}
+  /** The model file as it was when loading it failed. */
+  #failedFile = ''
+  #draining: Promise<DrainResult> | null = null
+  #drainUntil = 0
+  #closed = false
+
+  constructor(spec: ModelSpec, options: SupervisorOptions) {
+    this.id = spec.id
+    this.aliases = spec.aliases ?? []
+    this.created = spec.created
+    this.#asked = spec.config
+    this.#options = options
+    this.#bounds = { ...defaultBounds, ...options.bounds }
+    this.#clock = options.clock ?? systemClock
+    this.#backoff = new Backoff(options.backoff)
+    this.#breaker = new CircuitBreaker(
+      options.breaker ?? {},
+      () => this.#clock.now(),
+      (from, to) => {
+        options.logger.warn({ model: this.id, from, to }, 'circuit breaker')
+        options.events.emit('breaker', { model: this, from, to })
+      }
+    )
+  }
+
+  get state(): ModelState {
+    return this.#state
+  }
+
+  get progress(): number {
+    return this.#progress
+  }
+
+  get failure(): LoadFailure | null {
+    return this.#failure
+  }
+
+  get info(): ModelInfo | null {
+    return this.#info
+  }
+
+  get capabilities(): Capabilities | null {
+    return this.#capabilities
+  }
+
+  get stats(): EngineStats | null {
+    return this.#stats
+  }
+
+  get restarts(): number {
+    return this.#restarts
+  }
+
+  get breaker(): BreakerState {
+    return this.#breaker.state
+  }
+
+  /** As asked for; once loaded, as the engine really runs. */
+  get config(): EngineConfig {
+    return this.#running ?? this.#asked
+  }
+
+  /** Of the engine process; undefined when there is none. */
+  get pid(): number | undefined {
+    return this.#client?.pid
+  }
+
+  async engine(): Promise<Engine> {
+    if (this.#state === 'ready' && this.#client !== null) return this.#client
+    if (this.#state === 'failed') {
+      const { advice, at } = this.#retry
+      const waitMs = Math.max(0, at - this.#clock.now())
+      if (advice === 'soon') {
+        if (waitMs > this.#bounds.patienceMs) throw this.#unavailable(waitMs)
+        return this.#join()
+      }
+      if (advice === 'later' && waitMs > 0) throw this.#unavailable(waitMs)
+      if (advice === 'never' && (await fileSignature(this.#asked.model)) === this.#failedFile) {
+        throw this.#unavailable(null)
+      }
+    }
+    return this.load()
+  }
+
+  /**
+   * Like `engine()`, but does not wait for a pause to be over, nor for a file that failed to change.
+   * @throws ModelUnavailableError
+   */
+  async load(): Promise<Engine> {
+    if (this.#state === 'ready' && this.#client !== null) return this.#client
+    if (this.#closed || this.#state === 'draining') throw this.#refusal()
+    if (this.#state === 'loading') return this.#join()
+    if (this.#breaker.retryAfterMs > 0) throw this.#unavailable(this.#breaker.retryAfterMs)
+    const joined = this.#join()
+    this.#start()
+    return joined
+  }
+
+  /**
+   * Refuses new work, lets running work finish until the timeout, ends the engine process. The model can be loaded
+   * again afterwards. Never rejects.
+   */
+  drain(options: { timeoutMs: number }): Promise<DrainResult> {
+    this.#draining ??= this.#drain(options).finally(() => {
+      this.#draining = null
+    })
+    return this.#draining
+  }
+
+  /** Drains, and never loads again. */
+  close(options: { timeoutMs: number }): Promise<DrainResult> {
+    this.#closed = true
+    return this.drain(options)
+  }
+
+  #start(): void {
+    this.#cancelRestart()
+    if (!this.#breaker.attempt()) {
+      this.#restartAfter(this.#breaker.retryAfterMs)
+      return
+    }
+    if (this.#failure?.code === 'engine_crashed') this.#restarts++
+    this.#progress = 0
+    this.#become('loading')
+    void this.#bringUp(++this.#attempt)
+  }
+
+  async #bringUp(attempt: number): Promise<void> {
+    const file = fileSignature(this.#asked.model)
+    await this.#previousEnded
+    if (attempt !== this.#attempt) return
+    let watch: StallWatch | undefined
+    try {
+      const client = this.#launch(() => watch?.touch())
+      watch = new StallWatch(this.#clock, this.#bounds.loadStallMs, () => client.kill())
+      const ready = await bringUp(client, watch)
+      if (attempt === this.#attempt) this.#onReady(client, ready)
+    } catch (error) {
+      this.#failedFile = await file
+      if (attempt !== this.#attempt) return
+      this.#client = null
+      this.#stats = null
+      this.#onFailure(
+        error instanceof LoadFailedError
+          ? error.failure
+          : { code: 'engine_error', message: `the engine process cannot be started: ${String(error)}` }
+      )
+    }
+  }
+
+  #launch(onSignOfLife: () => void): EngineClient {
+    const { entry, logger, events } = this.#options
+    const client: EngineClient = new EngineClient({
+      entry,
+      logger,
+      config: this.#asked,
+      exitMs: this.#bounds.exitMs,
+      onProgress: fraction => {
+        onSignOfLife()
+        this.#progress = fraction
+        events.emit('progress', { model: this, fraction })
+      },
+      onStats: stats => {
+        this.#stats = stats
+        events.emit('stats', { model: this, stats })
+      },
+      onGone: () => this.#onGone(client)
+    })
+    this.#client = client
+    this.#previousEnded = client.ended
+    return client
+  }
+
+  #onReady(client: EngineClient, ready: Ready): void {
+    this.#info = ready.info
+    this.#capabilities = ready.capabilities
+    this.#running = ready.config
+    this.#failure = null
+    this.#progress = 1
+    this.#readySince = this.#clock.now()
+    // A closed breaker keeps its count until the engine has been healthy for a while: a crash on every request counts.
+    if (this.#breaker.state === 'half_open') this.#breaker.success()
+    this.#become('ready')
+    this.#waiters?.resolve(client)
+    this.#waiters = null
+    // It may have died in the turn in which it proved itself.
+    if (client.gone) this.#onGone(client)
+  }
+
+  #onGone(client: EngineClient): void {
+    // While loading `bringUp` tells the failure, while draining there is nothing to restart.
+    if (client !== this.#client || this.#state !== 'ready') return
+    this.#client = null
+    this.#stats = null
+    if (this.#clock.now() - this.#readySince >= this.#bounds.healthyMs) {
+      this.#backoff.reset()
+      this.#breaker.success()
+    }
+    const failure = { code: 'engine_crashed', message: 'the engine process ended' }
+    void client.ended.then(exit => this.#explain(failure, exit))
+    this.#onFailure(failure)
+  }
+
+  /** What the process left behind is known a moment after its end. */
+  #explain(failure: LoadFailure, exit: EngineExit): void {
+    const message = `the engine process ${describeExit(exit)}`
+    if (this.#failure === failure) this.#failure = { ...failure, message }
+    this.#options.logger.error({ model: this.id, ...exit }, message)
+    this.#options.events.emit('died', { model: this, exit })
+  }
+
+  #onFailure(failure: LoadFailure): void {
+    this.#failure = failure
+    this.#breaker.failure()
+    this.#become('failed')
+    const advice = retryAdvice(failure)
+    if (advice === 'soon') {
+      const open = this.#breaker.state === 'open'
+      this.#restartAfter(open ? this.#breaker.retryAfterMs : this.#backoff.next())
+      return
+    }
+    const waitMs = advice === 'never' ? null : this.#breaker.openMs
+    this.#retry = { advice, at: this.#clock.now() + (waitMs ?? 0) }
+    this.#rejectWaiters(this.#unavailable(waitMs))
+  }
+
+  #restartAfter(delayMs: number): void {
+    const at = this.#clock.now() + delayMs
+    this.#retry = { advice: 'soon', at }
+    this.#options.events.emit('restart', { model: this, delayMs, failure: this.#failure! })
+    if (this.#waiters !== null && at - this.#waiters.since > this.#bounds.patienceMs) {
+      this.#rejectWaiters(this.#unavailable(delayMs))
+    }
+    if (delayMs === 0) this.#start()
+    else this.#cancelRestart = this.#clock.after(delayMs, () => this.#start())
+  }
+
+  async #drain({ timeoutMs }: { timeoutMs: number }): Promise<DrainResult> {
+    const wasReady = this.#state === 'ready'
+    const client = this.#client
+    this.#attempt++
+    this.#cancelRestart()
+    this.#breaker.abandon()
+    this.#drainUntil = this.#clock.now() + timeoutMs
+    if (this.#state !== 'unloaded') this.#become('draining')
+    this.#rejectWaiters(this.#refusal())
+    let result: DrainResult = { finished: 0, aborted: 0, spilledBytes: 0 }
+    if (client !== null && wasReady) result = await client.drain({ timeoutMs })
+    else client?.kill()
+    await this.#previousEnded
+    this.#client = null
+    this.#stats = null
+    this.#failure = null
+    this.#progress = 0
+    this.#become('unloaded')
+    return result
+  }
+
+  #become(state: ModelState): void {
+    const from = this.#state
+    if (from === state) return
+    this.#state = state
+    const failure = this.#failure
+    const { logger, events } = this.#options
+    if (state === 'failed') logger.warn({ model: this.id, from, to: state, failure }, failure?.message)
+    else logger.info({ model: this.id, from, to: state }, `model ${state}`)
+    events.emit('state', { model: this, from, to: state, failure })
+  }
+
+  #join(): Promise<Engine> {
+    if (this.#waiters === null) {
+      const waiters = { since: this.#clock.now() } as Waiters
+      waiters.promise = new Promise((resolve, reject) => {
+        waiters.resolve = resolve
+        waiters.reject = reject
+      })
+      this.#waiters = waiters
+    }
+    return this.#waiters.promise
+  }
+
+  #rejectWaiters(error: Error): void {
+    const waiters = this.#waiters
+    this.#waiters = null
+    waiters?.reject(error)
+  }
+
+  #unavailable(retryAfterMs: number | null): ModelUnavailableError {
+    const failure = this.#failure ?? { code: 'engine_error', message: 'the model is not available' }
+    return new ModelUnavailableError(failure, retryAfterMs === null ? null : Math.ceil(retryAfterMs))
+  }
+
+  #refusal(): ModelUnavailableError {
+    const failure = { code: 'draining', message: 'the model is being unloaded' }
+    return new ModelUnavailableError(failure, Math.max(1000, Math.ceil(this.#drainUntil - this.#clock.now())))
+  }
+}
