@@ -77,7 +77,7 @@ export class Admission {
 
   /** Requests that cannot start now and must queue. */
   private queued(): number {
-    return this.scheduler.waiting.length - this.scheduler.startable() + this.arriving
+    return this.scheduler.waiting.length + this.arriving - this.scheduler.startable(this.arriving)
   }
 
   /** When half of the queue will have drained, by the rate at which requests finish now. */

@@ -137,9 +137,9 @@ export class Engine {
     return { finished: before - late.length, aborted: late.length, spilledBytes: 0 }
   }
 
-  /** Resolves when no request is left. */
+  /** Resolves when no request is left, and none holds cells. */
   idle(): Promise<void> {
-    if (this.requests.size === 0 && this.arriving.size === 0) return Promise.resolve()
+    if (this.nothingLeft) return Promise.resolve()
     return new Promise(resolve => this.idleListeners.push(resolve))
   }
 
@@ -425,8 +425,12 @@ export class Engine {
     if (differences.length > 0) throw new Error(`the pool's accounting is wrong: ${differences.join('; ')}`)
   }
 
+  private get nothingLeft(): boolean {
+    return this.requests.size === 0 && this.arriving.size === 0 && this.choices.size === 0
+  }
+
   private notifyIdle(): void {
-    if (this.requests.size > 0 || this.arriving.size > 0 || this.choices.size > 0) return
+    if (!this.nothingLeft) return
     const listeners = this.idleListeners
     this.idleListeners = []
     for (const listener of listeners) listener()

@@ -48,7 +48,7 @@ export class SimulatedBackend implements Backend {
   private outputs = new Map<number, number>()
 
   constructor(options: SimulatedOptions = {}) {
-    const { cells = 1024, sequenceIds = 32, batchRows = 64, vocabularySize = 256 } = options
+    const { cells = 1024, sequenceIds = 32, batchRows = 64, vocabularySize = 128 } = options
     const trainingContext = options.trainingContext ?? cells
     this.delay = options.delay ?? 0
     this.capabilities = {
@@ -235,7 +235,7 @@ export function nextToken(history: ArrayLike<number>, vocabularySize: number): n
 }
 
 /** What a request must generate, computed without batch, cache or pool. */
-export function expectedAnswer(prompt: ArrayLike<number>, maxTokens: number, vocabularySize = 256): number[] {
+export function expectedAnswer(prompt: ArrayLike<number>, maxTokens: number, vocabularySize = 128): number[] {
   const tokens = Array.from(prompt)
   const answer: number[] = []
   while (answer.length < maxTokens) {

@@ -71,17 +71,20 @@ export class Scheduler {
     this.waiting.splice(index, 0, stream)
   }
 
-  /** How many of the waiting streams could start now, by free slots and cells. */
-  startable(): number {
-    let slots = this.options.parallel - this.running.length
+  /**
+   * How many of the waiting streams, and of `arriving` ones of unknown length behind them, could start now by free slots
+   * and cells.
+   */
+  startable(arriving: number): number {
+    const slots = Math.max(0, this.options.parallel - this.running.length)
     let cells = this.cells - this.usedCells + this.cache.idleCells() - this.committedCells()
     let count = 0
     for (const stream of this.waiting) {
       cells -= this.need(stream, 0)
-      if (slots-- <= 0 || cells < 0) break
+      if (count === slots || cells < 0) return count
       count++
     }
-    return count
+    return Math.min(slots, count + arriving)
   }
 
   /** The next step; null when there is nothing to compute. Starts waiting streams and makes room. */
