@@ -18,7 +18,7 @@ import type {
 import { modelInfo, poolStats } from './messages.js'
 
 const config = JSON.parse(process.env.OCTAVO_ENGINE_CONFIG ?? '{}') as EngineConfig
-const wanted = new URL(config.model, 'file:///').searchParams
+const wanted = new URLSearchParams(config.model.split('?')[1])
 const inOrder = countStart() >= Number(wanted.get('good') ?? Number.POSITIVE_INFINITY)
 const events = Number(wanted.get('events') ?? 3)
 const running = new Set<number>()
