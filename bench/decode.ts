@@ -77,7 +77,6 @@ await main(async () => {
     return waves
   })
 
-  // Prompts differ between servers (so that none warms another), their lengths on the whole do not.
   assertSameWork(
     new Map(commands.map(({ name }) => [name, sum(samples.get(name)![0]!.map(one => one.promptTokens))]))
   )
@@ -85,7 +84,11 @@ await main(async () => {
   const base = commands[0]!.name
   report.print(
     table(
-      ['tokens/s (median)', ...levels.map(n => `${n} streams`), ...levels.map(n => `${base} / it, ${n}`)],
+      [
+        `tokens/s; ratio: ${base} / it`,
+        ...levels.map(n => `${n} streams`),
+        ...levels.map(n => `ratio, ${n}`)
+      ],
       commands.map(({ name }) => [
         name,
         ...levels.map((_, i) => fixed(median(column(samples, name, at(i))))),

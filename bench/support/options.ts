@@ -1,4 +1,5 @@
 /** The flags that every benchmark has, and the servers they describe. */
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
@@ -115,21 +116,25 @@ function refuse(message: string): never {
   process.exit(2)
 }
 
-/** Octavo with the common flags, then `args`, then what `--octavo-args` says. */
+/**
+ * Octavo with the common flags, then `args`, then what `--octavo-args` says. It keeps nothing on disk unless `args` name
+ * a folder: a run must not find what an earlier one left, nor leave anything in the user's cache.
+ */
 export function octavoCommand(options: CommonOptions, name = 'octavo', args: string[] = []): Command {
-  return {
-    name,
-    file: process.execPath,
-    args: [
-      options.octavo,
-      'serve',
-      ...modelFlags(options),
-      '--log-level',
-      'warn',
-      ...args,
-      ...options.octavoArgs
-    ]
-  }
+  const disk =
+    args.includes('--cache-dir') || !octavoKnows(options, '--cache-disk') ? [] : ['--cache-disk', '0']
+  const quiet = ['--log-level', 'warn']
+  const own = [...quiet, ...disk, ...args, ...options.octavoArgs]
+  return { name, file: process.execPath, args: [options.octavo, 'serve', ...modelFlags(options), ...own] }
+}
+
+let octavoHelp: string | undefined
+
+/** Whether this build of Octavo has a flag. */
+export function octavoKnows(options: CommonOptions, flag: string): boolean {
+  octavoHelp ??=
+    spawnSync(process.execPath, [options.octavo, 'serve', '--help'], { encoding: 'utf8' }).stdout ?? ''
+  return octavoHelp.includes(flag)
 }
 
 /** llama-server with the common flags, then `args`; null when none was given. */

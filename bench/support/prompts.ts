@@ -18,13 +18,13 @@ floor campaign material population call economy hospital church risk fire future
     .filter(word => word !== '')
 
 /**
- * Words that two servers have never seen before: the salt of a run comes first, so that no prefix of an earlier run, or
- * of the other server's run, can be reused. The same salt and key give the same text.
+ * Words that no server has seen in an earlier run: they follow from the salt and differ from the first word on. The same
+ * salt and key give the same text.
  */
 export class Prompts {
   constructor(readonly salt: string) {}
 
-  /** `count` words for `key`, different for each key from the first word on (the opening words name salt and key). */
+  /** `count` words for `key`. A longer text for the same key begins with the shorter one. */
   text(key: string, count: number): string {
     const next = seededRandom(hashText(`${this.salt}/${key}`))
     const words: string[] = []
@@ -32,7 +32,7 @@ export class Prompts {
     return words.join(' ')
   }
 
-  /** The same words for another run. */
+  /** Other words for the same keys. */
   with(run: string): Prompts {
     return new Prompts(`${this.salt}/${run}`)
   }

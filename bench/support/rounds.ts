@@ -7,8 +7,9 @@ export type Samples<T> = Map<string, T[]>
 
 /**
  * Runs all variants side by side, A B A B ..., each time on a fresh server, so that what is slow about the machine for
- * a while falls on all of them and no run profits from an earlier one's cache. `measure` gets a key that is different
- * in each run and has to be part of its prompts.
+ * a while falls on all of them and nothing is left of an earlier run. `measure` gets a key that is different in each
+ * round and has to be part of its prompts: a cache on disk must not know them. Within a round all variants get the same
+ * words, so that they do the same work.
  */
 export async function rounds<T>(
   report: Report,
@@ -20,7 +21,7 @@ export async function rounds<T>(
   for (let round = 1; round <= count; round++) {
     for (const command of commands) {
       const startedAt = performance.now()
-      const value = await withServer(command, server => measure(server, `${command.name}/${round}`, command))
+      const value = await withServer(command, server => measure(server, `round ${round}`, command))
       samples.get(command.name)!.push(value)
       const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
       report.progress(`round ${round} of ${count}, ${command.name}: ${seconds} s`)

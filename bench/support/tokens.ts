@@ -1,5 +1,5 @@
 import { assertWhole, type Endpoint, type Message, stream } from './client.js'
-import type { Prompts } from './prompts.js'
+import { Prompts } from './prompts.js'
 
 /** How the words of a prompt become tokens for a model: tokens = fixed (the template's own) + words x perWord. */
 export interface TokenRate {
@@ -7,10 +7,11 @@ export interface TokenRate {
   perWord: number
 }
 
-/** Learns the rate from two short prompts, from the usage that the server reports. */
-export async function learnTokenRate(server: Endpoint, prompts: Prompts): Promise<TokenRate> {
+/** Learns the rate from two short prompts, always the same, by the usage that the server reports. */
+export async function learnTokenRate(server: Endpoint): Promise<TokenRate> {
+  const prompts = new Prompts('token rate')
   const count = async (words: number) => {
-    const messages: Message[] = [{ role: 'user', content: prompts.text(`rate/${words}`, words) }]
+    const messages: Message[] = [{ role: 'user', content: prompts.text(String(words), words) }]
     const result = await stream(server, { messages, tokens: 1 })
     assertWhole([result], 1, 'token rate')
     return result.promptTokens
