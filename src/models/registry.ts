@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 import type { EngineConfig } from '../engine/messages.js'
 import type { DrainResult } from './engine-client.js'
 import type { ModelEvents } from './events.js'
-import { SupervisedModel, type SupervisorOptions } from './supervisor.js'
+import { SupervisedModel } from './supervisor.js'
+import type { SupervisorOptions } from './supervisor-options.js'
 import { type Models, ModelUnavailableError } from './types.js'
 
 export interface ModelOptions {

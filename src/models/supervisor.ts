@@ -1,62 +1,15 @@
-import type { EventEmitter } from 'node:events'
 import type { Capabilities, ModelInfo } from '../engine/backend.js'
 import type { EngineConfig, EngineStats, LoadFailure } from '../engine/messages.js'
-import { Backoff, type BackoffOptions } from './backoff.js'
-import { type BreakerOptions, type BreakerState, CircuitBreaker } from './breaker.js'
+import { Backoff } from './backoff.js'
+import { type BreakerState, CircuitBreaker } from './breaker.js'
 import { bringUp, fileSignature, StallWatch } from './bring-up.js'
 import { type Clock, systemClock } from './clock.js'
 import { type DrainResult, EngineClient, type Ready } from './engine-client.js'
 import { describeExit, type EngineExit } from './engine-process.js'
-import type { ModelEvents } from './events.js'
 import { LoadFailedError, type RetryAdvice, retryAdvice } from './failures.js'
-import type { Logger } from './log.js'
+import { type Bounds, defaultBounds, type ModelSpec, type SupervisorOptions } from './supervisor-options.js'
 import { type Engine, type Model, type ModelState, ModelUnavailableError } from './types.js'
-
-/** Milliseconds. */
-export interface Bounds {
-  /** A load without any sign of progress is given up after this. */
-  loadStallMs: number
-  /** A process asked to end is killed after this. */
-  exitMs: number
-  /** Over failed starts that are tried again soon, callers are kept waiting this long before they are told. */
-  patienceMs: number
-  /** An engine that served this long was healthy: what happened before it is forgotten. */
-  healthyMs: number
-}
-
-export const defaultBounds: Bounds = {
-  loadStallMs: 120_000,
-  exitMs: 5_000,
-  patienceMs: 5_000,
-  healthyMs: 60_000
-}
-
-export interface ModelSpec {
-  id: string
-  aliases?: readonly string[]
-  /** Unix seconds. */
-  created: number
-  config: EngineConfig
-}
-
-export interface SupervisorOptions {
-  /** The engine's program, a JavaScript file. */
-  entry: string
-  logger: Logger
-  events: EventEmitter<ModelEvents>
-  backoff?: Partial<BackoffOptions>
-  breaker?: Partial<BreakerOptions>
-  bounds?: Partial<Bounds>
-  clock?: Clock
-}
-
-/** Everybody who waits for the same start. */
-interface Waiters {
-  since: number
-  promise: Promise<Engine>
-  resolve(engine: Engine): void
-  reject(error: Error): void
-}
+import { Waiters } from './waiters.js'
 
 /**
  * A model whose engine process is started when somebody asks for it, watched, and started again when it dies.
@@ -90,7 +43,7 @@ export class SupervisedModel implements Model {
   /** Which start is the current one; an older one that comes back has nothing to say. */
   #attempt = 0
   #readySince = 0
-  #waiters: Waiters | null = null
+  readonly #waiters = new Waiters()
   /** How, and from when on (clock time), it goes on after a failure. */
   #retry: { advice: RetryAdvice; at: number } = { advice: 'soon', at: 0 }
   #cancelRestart: () => void = () => {}
@@ -277,8 +230,7 @@ export class SupervisedModel implements Model {
     // A closed breaker keeps its count until the engine has been healthy for a while: a crash on every request counts.
     if (this.#breaker.state === 'half_open') this.#breaker.success()
     this.#become('ready')
-    this.#waiters?.resolve(client)
-    this.#waiters = null
+    this.#waiters.resolve(client)
     // It may have died in the turn in which it proved itself.
     if (client.gone) this.#onGone(client)
   }
@@ -317,15 +269,16 @@ export class SupervisedModel implements Model {
     }
     const waitMs = advice === 'never' ? null : this.#breaker.openMs
     this.#retry = { advice, at: this.#clock.now() + (waitMs ?? 0) }
-    this.#rejectWaiters(this.#unavailable(waitMs))
+    this.#waiters.reject(this.#unavailable(waitMs))
   }
 
   #restartAfter(delayMs: number): void {
     const at = this.#clock.now() + delayMs
     this.#retry = { advice: 'soon', at }
     this.#options.events.emit('restart', { model: this, delayMs, failure: this.#failure! })
-    if (this.#waiters !== null && at - this.#waiters.since > this.#bounds.patienceMs) {
-      this.#rejectWaiters(this.#unavailable(delayMs))
+    const { since } = this.#waiters
+    if (since !== null && at - since > this.#bounds.patienceMs) {
+      this.#waiters.reject(this.#unavailable(delayMs))
     }
     if (delayMs === 0) this.#start()
     else this.#cancelRestart = this.#clock.after(delayMs, () => this.#start())
@@ -339,7 +292,7 @@ export class SupervisedModel implements Model {
     this.#breaker.abandon()
     this.#drainUntil = this.#clock.now() + timeoutMs
     if (this.#state !== 'unloaded') this.#become('draining')
-    this.#rejectWaiters(this.#refusal())
+    this.#waiters.reject(this.#refusal())
     let result: DrainResult = { finished: 0, aborted: 0, spilledBytes: 0 }
     if (client !== null && wasReady) result = await client.drain({ timeoutMs })
     else client?.kill()
@@ -364,21 +317,7 @@ export class SupervisedModel implements Model {
   }
 
   #join(): Promise<Engine> {
-    if (this.#waiters === null) {
-      const waiters = { since: this.#clock.now() } as Waiters
-      waiters.promise = new Promise((resolve, reject) => {
-        waiters.resolve = resolve
-        waiters.reject = reject
-      })
-      this.#waiters = waiters
-    }
-    return this.#waiters.promise
-  }
-
-  #rejectWaiters(error: Error): void {
-    const waiters = this.#waiters
-    this.#waiters = null
-    waiters?.reject(error)
+    return this.#waiters.join(this.#clock.now())
   }
 
   #unavailable(retryAfterMs: number | null): ModelUnavailableError {

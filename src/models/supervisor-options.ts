@@ -1,0 +1,45 @@
+import type { EventEmitter } from 'node:events'
+import type { EngineConfig } from '../engine/messages.js'
+import type { BackoffOptions } from './backoff.js'
+import type { BreakerOptions } from './breaker.js'
+import type { Clock } from './clock.js'
+import type { ModelEvents } from './events.js'
+import type { Logger } from './log.js'
+
+/** Milliseconds. */
+export interface Bounds {
+  /** A load without any sign of progress is given up after this. */
+  loadStallMs: number
+  /** A process asked to end is killed after this. */
+  exitMs: number
+  /** Over failed starts that are tried again soon, callers are kept waiting this long before they are told. */
+  patienceMs: number
+  /** An engine that served this long was healthy: what happened before it is forgotten. */
+  healthyMs: number
+}
+
+export const defaultBounds: Bounds = {
+  loadStallMs: 120_000,
+  exitMs: 5_000,
+  patienceMs: 5_000,
+  healthyMs: 60_000
+}
+
+export interface ModelSpec {
+  id: string
+  aliases?: readonly string[]
+  /** Unix seconds. */
+  created: number
+  config: EngineConfig
+}
+
+export interface SupervisorOptions {
+  /** The engine's program, a JavaScript file. */
+  entry: string
+  logger: Logger
+  events: EventEmitter<ModelEvents>
+  backoff?: Partial<BackoffOptions>
+  breaker?: Partial<BreakerOptions>
+  bounds?: Partial<Bounds>
+  clock?: Clock
+}
