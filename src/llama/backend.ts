@@ -203,9 +203,13 @@ class LlamaBackend implements Backend, SamplerHost {
     return read
   }
 
-  tokenize(text: string, options: Tokenization): Promise<Int32Array> {
+  async tokenize(text: string, options: Tokenization): Promise<Int32Array> {
     this.#assertAlive()
-    return this.#tokenizer.tokenize(text, options).finally(() => this.#freeWhenUnused())
+    try {
+      return await this.#tokenizer.tokenize(text, options)
+    } finally {
+      this.#freeWhenUnused()
+    }
   }
 
   piece(token: number, special = false): Uint8Array {

@@ -208,7 +208,8 @@ function refuseOversizedContext(
     batchRows: options.microBatchRows ?? options.batchRows,
     outputRows: outputRows(options),
     cacheTypeK: options.cacheTypeK,
-    cacheTypeV: options.cacheTypeV
+    cacheTypeV: options.cacheTypeV,
+    flashAttention: options.flashAttention
   })
   const onDevice = device.free !== null && options.gpuLayers !== 'auto' && options.gpuLayers !== 0
   const available = device.free === null ? availableMemory() : availableMemory() + device.free

@@ -5,7 +5,7 @@ import { LogCallback, type Pointer } from './layout.js'
 export type LogMode = 'silent' | 'stderr'
 
 /** `ggml_log_level`. */
-const level = { warn: 3, error: 4, continuation: 5 }
+const level = { debug: 1, warn: 3, error: 4, continuation: 5 }
 
 type SetLog = (callback: Pointer, userData: Pointer) => void
 
@@ -31,8 +31,8 @@ export class Log {
     const lines: string[] = []
     let last = 0
     const callback = koffi.register((severity: number, text: string) => {
-      if (this.#mode === 'stderr') process.stderr.write(text)
       if (severity !== level.continuation) last = severity
+      if (this.#mode === 'stderr' && last !== level.debug) process.stderr.write(text)
       if (last === level.warn || last === level.error) lines.push(text)
     }, LogCallback)
     this.#setLog(callback, null)

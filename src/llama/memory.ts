@@ -11,6 +11,7 @@ export interface ContextShape {
   outputRows: number
   cacheTypeK: string
   cacheTypeV: string
+  flashAttention: 'auto' | 'on' | 'off'
 }
 
 export interface ContextBytes {
@@ -38,9 +39,14 @@ export function estimateContext(
   const perCell = bytesPerCell(header, shape.cacheTypeK, shape.cacheTypeV)
   const recurrent = recurrentBytes(header) * shape.sequenceIds
   const outputs = 4 * vocabularySize * Math.max(shape.outputRows, shape.sequenceIds)
-  const widest = Math.max(embedding, get('feed_forward_length') ?? 0, metadataLargest(header, arch, layers))
-  // Some row-wide intermediates are alive at once; the attention mask has a value per row and cell, in two precisions.
-  const compute = shape.batchRows * (4 * 6 * widest + 6 * shape.cells) + 4 * vocabularySize * shape.outputRows
+  const feedForward = Math.max(0, ...(metadataPerLayer(header, `${arch}.feed_forward_length`, layers) ?? []))
+  // The attention mask has a value per row and cell; without flash attention the scores do too, for every head.
+  const heads = Math.max(1, ...(metadataPerLayer(header, `${arch}.attention.head_count`, layers) ?? []))
+  const perPair = shape.flashAttention === 'off' ? 4 + 4 * heads : 2
+  const masks = (get('attention.sliding_window') ?? 0) > 0 ? 2 : 1
+  // A few intermediates of a row are alive at once: its states, and the widened ones between two matrices.
+  const perRow = 4 * (8 * embedding + 3 * feedForward) + masks * perPair * shape.cells
+  const compute = shape.batchRows * perRow + 4 * vocabularySize * shape.outputRows
   const total = perCell * shape.cells + recurrent + outputs + compute
   return { perCell, recurrent, outputs, compute, total }
 }
@@ -61,8 +67,10 @@ export function bytesPerCell(header: GgufHeader, cacheTypeK: string, cacheTypeV:
     return layers * rowBytes(keyLength, cacheTypeK)
   }
   const withKeys = Math.max(1, layers - (get('attention.shared_kv_layers') ?? 0))
+  const interval = get('full_attention_interval') ?? 1
   let bytes = 0
   for (let layer = 0; layer < Math.min(layers, withKeys); layer++) {
+    if ((layer + 1) % interval !== 0) continue
     const count = keyHeads[layer] ?? keyHeads.at(-1) ?? 0
     bytes += rowBytes(count * keyLength, cacheTypeK) + rowBytes(count * valueLength, cacheTypeV)
   }
@@ -85,10 +93,6 @@ function recurrentBytes(header: GgufHeader): number {
   const shortConvolution = Math.max(0, (get('shortconv.l_cache') ?? 0) - 1) * (get('embedding_length') ?? 0)
   const wkv = (get('wkv.head_size') ?? 0) * (get('embedding_length') ?? 0)
   return 4 * recurrentLayers * (ssm + shortConvolution + wkv)
-}
-
-function metadataLargest(header: GgufHeader, arch: string, layers: number): number {
-  return Math.max(0, ...(metadataPerLayer(header, `${arch}.feed_forward_length`, layers) ?? []))
 }
 
 function rowBytes(elements: number, type: string): number {

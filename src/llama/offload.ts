@@ -29,7 +29,8 @@ export function gpuLayersFor(
     batchRows: options.microBatchRows ?? options.batchRows,
     outputRows: options.outputRows ?? sequenceIds,
     cacheTypeK: options.cacheTypeK,
-    cacheTypeV: options.cacheTypeV
+    cacheTypeV: options.cacheTypeV,
+    flashAttention: options.flashAttention
   })
   const weights = files.reduce((sum, file) => sum + file.header.fileBytes, 0)
   const room = free * usable - context.compute
