@@ -32,6 +32,12 @@ export interface Capabilities {
   batchRows: number
   /** Most rows with an output in one `decode`. */
   outputRows: number
+  /**
+   * In batches of at most this many rows a row's result depends neither on the other rows, nor on how a prompt is cut,
+   * nor on which cells are used: bit for bit. 0 where that does not hold. (CPU with flash attention and fewer than 64
+   * rows: measured, docs/performance.md.)
+   */
+  invariantRows: number
   /** Bytes of keys and values that one cell takes, all layers together (an average where layers differ). */
   bytesPerCell: number
 }

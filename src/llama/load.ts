@@ -4,7 +4,7 @@ import { BackendError, type Capabilities, type ModelInfo } from '../engine/backe
 import { computeDevice, type Device } from './device.js'
 import koffi from './ffi.js'
 import { fingerprint } from './fingerprint.js'
-import { type GgufHeader, metadataString } from './gguf.js'
+import { type GgufHeader, metadataNumber, metadataString } from './gguf.js'
 import {
   cacheTypes,
   flashAttentionTypes,
@@ -79,14 +79,13 @@ async function loadNext(
   const header = files[0]!.header
   const library = loadLibrary({ log: options.log ?? 'silent', wantsGpu: options.gpuLayers !== 0 })
   const device = computeDevice(library.devices, options.gpuLayers !== 0)
-  if (device.free === null) refuseOversized(files)
+  const bytes = refuseOversized(library, options, header, files, device)
   const f = library.functions
   return library.log.capture(async lines => {
     const model = await loadWeights(library, options, header, files, device, lines, onProgress)
     try {
       const vocab = f.llama_model_get_vocab(model)
       refuseOtherModels(f, model, vocab, options.model)
-      const bytes = refuseOversizedContext(f, model, vocab, options, header, device)
       const context = await createContext(library, model, options, header, bytes, lines)
       const memory = f.llama_get_memory(context)
       const info = describe(library, model, vocab, options, files, device)
@@ -119,18 +118,6 @@ function checkOptions(options: BackendOptions): void {
         `unknown cache type ${type}; known are ${Object.keys(cacheTypes).join(', ')}`
       )
     }
-  }
-}
-
-/** Weights that do not fit the machine's memory would be read from disk at every step. */
-function refuseOversized(files: readonly ModelFile[]): void {
-  const bytes = files.reduce((sum, { header }) => sum + header.fileBytes, 0)
-  const available = availableMemory()
-  if (bytes > available) {
-    throw new BackendError(
-      'out_of_memory',
-      `the model takes ${gib(bytes)}, ${gib(available)} of memory are available`
-    )
   }
 }
 
@@ -191,36 +178,49 @@ function refuseOtherModels(f: Functions, model: Pointer, vocab: Pointer, file: s
   }
 }
 
-/** Linux would promise the memory and kill the process later, so the sum is done before. */
-function refuseOversizedContext(
-  f: Functions,
-  model: Pointer,
-  vocab: Pointer,
+/**
+ * Linux would promise the memory and kill the process later, so the sum is done before anything is loaded.
+ * @throws BackendError `out_of_memory`.
+ */
+function refuseOversized(
+  library: Library,
   options: BackendOptions,
   header: GgufHeader,
+  files: readonly ModelFile[],
   device: Device
 ): ContextBytes {
-  const cells = Math.ceil((options.contextCells || f.llama_model_n_ctx_train(model)) / 256) * 256
-  const sequenceIds = options.sequenceIds ?? maxSequenceIds
-  const bytes = estimateContext(header, f.llama_vocab_n_tokens(vocab), {
+  const arch = metadataString(header, 'general.architecture')
+  const wanted = options.contextCells || (metadataNumber(header, `${arch}.context_length`) ?? 0)
+  const cells = Math.ceil(wanted / 256) * 256
+  const words = header.metadata.get('tokenizer.ggml.tokens')
+  const bytes = estimateContext(header, typeof words === 'object' ? words.length : 0, {
     cells,
-    sequenceIds,
-    batchRows: options.microBatchRows ?? options.batchRows,
+    sequenceIds: options.sequenceIds ?? maxSequenceIds,
+    batchRows: Math.min(cells, options.microBatchRows ?? options.batchRows),
     outputRows: outputRows(options),
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
     flashAttention: options.flashAttention
   })
-  const onDevice = device.free !== null && options.gpuLayers !== 'auto' && options.gpuLayers !== 0
-  const available = device.free === null ? availableMemory() : availableMemory() + device.free
-  if (bytes.total > available) {
-    const where = onDevice ? 'memory of host and device' : 'memory'
+  const weights = files.reduce((sum, file) => sum + file.header.fileBytes, 0)
+  const available = memoryFor(library, options, device)
+  if (weights + bytes.total > available) {
     throw new BackendError(
       'out_of_memory',
-      `a context of ${cells} cells takes ${gib(bytes.total)}, ${gib(available)} of ${where} are available`
+      `a context of ${cells} cells takes ${gib(bytes.total)} beside the model's ${gib(weights)}; ` +
+        `${gib(available)} of memory are available`
     )
   }
   return bytes
+}
+
+/** Bytes that weights and context may take together: of the host, of the device, or of both. */
+function memoryFor(library: Library, options: BackendOptions, device: Device): number {
+  const host = availableMemory()
+  if (device.free === null) return host
+  // On Apple Silicon both are the same memory.
+  if (library.files.gpu === 'metal') return Math.min(host, device.free)
+  return options.gpuLayers === 'all' ? device.free : host + device.free
 }
 
 function outputRows(options: BackendOptions): number {
@@ -279,6 +279,9 @@ async function createContext(
   return context
 }
 
+/** From 64 rows on the CPU's flash attention goes over tiles of cells, and rounds by where they lie. */
+const CPU_INVARIANT_ROWS = 63
+
 function capabilitiesOf(
   f: Functions,
   model: Pointer,
@@ -301,6 +304,7 @@ function capabilitiesOf(
     sequenceIds: f.llama_n_seq_max(context),
     batchRows,
     outputRows: Math.min(batchRows, outputRows(options)),
+    invariantRows: info.device === 'CPU' && options.flashAttention !== 'off' ? CPU_INVARIANT_ROWS : 0,
     bytesPerCell: bytes.perCell
   }
 }

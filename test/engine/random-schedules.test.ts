@@ -42,6 +42,7 @@ const pool = fc.record({
   cells: fc.constantFrom(160, 256, 2048),
   sequenceIds: fc.constantFrom(8, 16, 64),
   batchRows: fc.constantFrom(8, 64),
+  invariantRows: fc.constantFrom(0, 6),
   parallel: fc.constantFrom(1, 3, 8)
 })
 

@@ -26,6 +26,7 @@ export interface SimulatedOptions {
   batchRows?: number
   vocabularySize?: number
   trainingContext?: number
+  invariantRows?: number
   /** Milliseconds of real time per decode; 0: only a turn of the event loop. */
   delay?: number
 }
@@ -62,6 +63,7 @@ export class SimulatedBackend implements Backend {
       sequenceIds,
       batchRows,
       outputRows: batchRows,
+      invariantRows: options.invariantRows ?? 0,
       bytesPerCell: 8
     }
     this.info = {

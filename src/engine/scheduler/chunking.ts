@@ -1,40 +1,52 @@
 import type { Stream } from './stream.js'
 
 /**
- * Absolute positions at which reproducible prefill is cut. A cold and a cached computation of the same prompt then run
- * through the same shapes: matrices of this many rows, the rest before the last prompt token, the last prompt token
- * alone, then one row per generated token.
+ * Absolute positions at which reproducible prefill is cut where results depend on the shape of a batch. A cold and a
+ * cached computation of the same prompt then run through the same shapes: this many rows, the rest before the last
+ * prompt token, the last prompt token alone, then one row per generated token.
  */
-export function reproducibleGrid(batchRows: number): number {
-  return Math.min(256, batchRows)
-}
+const GRID = 32
 
-/** How many tokens a reproducible stream computes next; 0 when that does not fit into `room` rows. */
-export function reproducibleChunk(stream: Stream, grid: number, room: number): number {
-  const lastPromptToken = stream.promptLength - 1
-  if (stream.computed >= lastPromptToken) return room > 0 ? 1 : 0
-  const border = gridFloor(stream.computed, grid) + grid
-  const count = Math.min(border, lastPromptToken) - stream.computed
-  return count <= room ? count : 0
-}
+/** How reproducible streams are computed, so that neither load nor cache changes their text. */
+export class ReproducibleShapes {
+  private readonly grid: number
 
-/**
- * The longest prefix of a stream's tokens that it may take from the cache: never its newest token, whose logits are
- * needed; in reproducible mode only whole squares of the grid, since the rest was computed in other shapes.
- */
-export function attachLimit(stream: Stream, grid: number): number {
-  const all = stream.tokens.length - 1
-  if (!stream.reproducible) return all
-  return gridFloor(Math.min(all, stream.promptLength - 1), grid)
-}
+  constructor(
+    batchRows: number,
+    /** Capabilities.invariantRows: in batches this small, rows do not depend on each other's presence. */
+    readonly invariantRows: number
+  ) {
+    this.grid = Math.min(GRID, batchRows)
+  }
 
-/** How much of what a stream has computed others may share. */
-export function insertLimit(stream: Stream, grid: number): number {
-  return stream.reproducible
-    ? gridFloor(Math.min(stream.computed, stream.promptLength - 1), grid)
-    : stream.computed
-}
+  /** Small batches are invariant: all reproducible streams may share one, cut anywhere. */
+  get shared(): boolean {
+    return this.invariantRows > 0
+  }
 
-function gridFloor(position: number, grid: number): number {
-  return Math.floor(position / grid) * grid
+  /** How many tokens a stream computes next in a batch of its own; 0 when its chunk does not fit into `room` rows. */
+  chunk(stream: Stream, room: number): number {
+    const lastPromptToken = stream.promptLength - 1
+    if (stream.computed >= lastPromptToken) return room > 0 ? 1 : 0
+    const border = this.floor(stream.computed) + this.grid
+    const count = Math.min(border, lastPromptToken) - stream.computed
+    return count <= room ? count : 0
+  }
+
+  /** The longest prefix that a stream may take from the cache: never its newest token, whose logits are needed. */
+  attachLimit(stream: Stream): number {
+    const all = stream.tokens.length - 1
+    if (!stream.reproducible || this.shared) return all
+    return this.floor(Math.min(all, stream.promptLength - 1))
+  }
+
+  /** How much of what a stream has computed others may share. */
+  insertLimit(stream: Stream): number {
+    if (!stream.reproducible || this.shared) return stream.computed
+    return this.floor(Math.min(stream.computed, stream.promptLength - 1))
+  }
+
+  private floor(position: number): number {
+    return Math.floor(position / this.grid) * this.grid
+  }
 }

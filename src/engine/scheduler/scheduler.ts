@@ -1,7 +1,7 @@
 import type { Backend } from '../backend.js'
 import { PrefixCache } from '../cache/prefix-cache.js'
 import { SequenceIds } from '../pool/sequence-ids.js'
-import { attachLimit, insertLimit, reproducibleChunk, reproducibleGrid } from './chunking.js'
+import { ReproducibleShapes } from './chunking.js'
 import { leaderFor, sharePromptRows } from './prompt-shares.js'
 import { StepBudget } from './step-budget.js'
 import type { StepShape } from './step-cost.js'
@@ -32,7 +32,7 @@ export class Scheduler {
   /** By start. */
   readonly running: Stream[] = []
   preemptions = 0
-  private readonly grid: number
+  private readonly shapes: ReproducibleShapes
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
 
   constructor(
@@ -47,7 +47,7 @@ export class Scheduler {
       targetMs: options.targetMs,
       idleTargetMs: options.idleTargetMs
     })
-    this.grid = reproducibleGrid(batchRows)
+    this.shapes = new ReproducibleShapes(batchRows, Math.min(backend.capabilities.invariantRows, batchRows))
   }
 
   get cells(): number {
@@ -132,7 +132,7 @@ export class Scheduler {
 
   private share(stream: Stream): void {
     if (!stream.cachePrompt || !this.sharing) return
-    const limit = insertLimit(stream, this.grid)
+    const limit = this.shapes.insertLimit(stream)
     for (const anchor of stream.anchors) {
       if (anchor > stream.shared && anchor <= limit) this.cache.insert(stream, anchor, true)
     }
@@ -157,7 +157,7 @@ export class Scheduler {
   }
 
   private tryStart(stream: Stream): 'started' | 'passed_over' | 'no_room' {
-    const limit = attachLimit(stream, this.grid)
+    const limit = this.shapes.attachLimit(stream)
     const shares = stream.cachePrompt && this.sharing
     const cached = shares ? this.cache.matchLength(stream.salt, stream.tokens, limit) : 0
     if (shares && leaderFor(stream, this.running, cached, limit, this.lengthsOf(stream))) return 'passed_over'
@@ -197,51 +197,46 @@ export class Scheduler {
     return lengths
   }
 
-  /** Chunks for this step within the free cells; running streams' next tokens first. */
+  /** Batches for this step within the free cells. */
   private compose(): StepPlan {
-    const active = this.running.filter(stream => !stream.paused)
-    const decoding = active.filter(stream => stream.decoding)
-    const prompts = active.filter(stream => !stream.decoding && stream.behind > 0)
-    const wanted = decoding.length + prompts.reduce((rows, stream) => rows + stream.behind, 0)
+    const active = this.running.filter(stream => !stream.paused && stream.behind > 0)
     const { batchRows } = this.backend.capabilities
+    const wanted = active.reduce((rows, stream) => rows + stream.behind, 0)
+    const goal = Math.min(wanted, batchRows + active.length)
     let free = this.cells - this.usedCells
-    const goal = Math.min(wanted, batchRows + decoding.length)
     if (free < goal) free += this.cache.evict(goal - free)
 
     const batches: Chunk[][] = []
-    const mixed: Chunk[] = []
-    const take = (batch: Chunk[], stream: Stream, count: number) => {
-      batch.push({
-        stream,
-        from: stream.computed,
-        count,
-        output: stream.computed + count === stream.tokens.length
-      })
-      free -= count
+    const add = (batch: Chunk[]) => {
+      if (batch.length === 0) return
+      free -= rowsOf(batch)
+      batches.push(batch)
     }
-    for (const stream of decoding)
-      if (!stream.reproducible && free > 0 && mixed.length < batchRows) take(mixed, stream, 1)
-
-    const open = prompts.filter(stream => !stream.reproducible)
-    if (open.length > 0) {
-      const depth = Math.max(...open.map(stream => stream.computed))
-      const rows = Math.min(this.budget.promptRows(shapeOf(mixed), depth), Math.max(0, free))
-      for (const [i, count] of sharePromptRows(open, rows).entries()) {
-        if (count > 0) take(mixed, open[i] as Stream, count)
-      }
-    }
-    if (mixed.length > 0) batches.push(mixed)
-
-    // The same shape whatever else runs: a batch of its own.
-    for (const stream of active) {
-      if (!stream.reproducible || stream.behind === 0) continue
-      const count = reproducibleChunk(stream, this.grid, Math.min(batchRows, Math.max(0, free)))
-      if (count === 0) continue
-      const own: Chunk[] = []
-      take(own, stream, count)
-      batches.push(own)
-    }
+    const reproducible = active.filter(stream => stream.reproducible)
+    const others = active.filter(stream => !stream.reproducible)
+    add(this.mixedBatch(others, batchRows, free))
+    // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
+    if (this.shapes.shared) add(this.mixedBatch(reproducible, this.shapes.invariantRows, free))
+    else
+      for (const stream of reproducible)
+        add(chunkOf(stream, this.shapes.chunk(stream, Math.min(batchRows, free))))
     return { batches }
+  }
+
+  /** Running streams' next tokens first, then prompts within the step's budget. */
+  private mixedBatch(streams: readonly Stream[], mostRows: number, free: number): Chunk[] {
+    const room = Math.min(mostRows, free)
+    const batch = streams
+      .filter(stream => stream.decoding)
+      .slice(0, Math.max(0, room))
+      .flatMap(stream => chunkOf(stream, 1))
+    const prompts = streams.filter(stream => !stream.decoding)
+    if (prompts.length === 0) return batch
+    const depth = Math.max(...prompts.map(stream => stream.computed))
+    const rows = Math.min(this.budget.promptRows(shapeOf(batch), depth), Math.max(0, room - batch.length))
+    const shares = sharePromptRows(prompts, rows)
+    for (const [i, stream] of prompts.entries()) batch.push(...chunkOf(stream, shares[i] as number))
+    return batch
   }
 
   /** Who gives way: one whose client takes no data, then the lowest priority, then the newest. Never the only one. */
@@ -270,6 +265,11 @@ export class Scheduler {
     stream.sequence = -1
     stream.computed = 0
   }
+}
+
+function chunkOf(stream: Stream, count: number): Chunk[] {
+  if (count <= 0) return []
+  return [{ stream, from: stream.computed, count, output: stream.computed + count === stream.tokens.length }]
 }
 
 /** Rows of a batch, and the depth they look back on. */
