@@ -1,0 +1,70 @@
+import type { ActiveRequest, Choice } from './active-request.js'
+import type { Backend } from './backend.js'
+import type { FinishReason, TokenLogprob } from './messages.js'
+import type { Outbox } from './outbox.js'
+import type { AnswerPiece } from './text/answer.js'
+
+/** A token that a step gave (-1: none, the answer just ends), waiting to become text. */
+export interface Drawn {
+  choice: Choice
+  token: number
+  logprob: TokenLogprob | undefined
+  /** The answer ends with it. */
+  finish: FinishReason | null
+}
+
+/**
+ * Turns drawn tokens into text events. It runs while the backend computes the next step, so that detokenizing, stop
+ * texts and messages cost the streams no time; a stop text found then makes the token under way superfluous.
+ */
+export class AnswerWriter {
+  private drawn: Drawn[] = []
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly outbox: Outbox,
+    /** Requests that still want their events. */
+    private readonly isWanted: (request: ActiveRequest) => boolean,
+    /** All choices of a request have finished; its `end` is to be told. */
+    private readonly onEnd: (request: ActiveRequest) => void
+  ) {}
+
+  add(drawn: Drawn): void {
+    if (drawn.finish !== null) drawn.choice.done = true
+    this.drawn.push(drawn)
+  }
+
+  write(): void {
+    const { drawn } = this
+    this.drawn = []
+    for (const each of drawn) if (this.isWanted(each.choice.request)) this.writeOne(each)
+  }
+
+  private writeOne({ choice, token, logprob, finish }: Drawn): void {
+    if (token !== -1) {
+      const piece = choice.answer.push(this.backend.piece(token, choice.request.params.emitSpecial), logprob)
+      this.emit(choice, piece)
+      if (piece.stop !== null) {
+        this.finish(choice, 'stop', piece.stop)
+        return
+      }
+    }
+    if (finish === null) return
+    const rest = choice.answer.end()
+    this.emit(choice, rest)
+    this.finish(choice, rest.stop === null ? finish : 'stop', rest.stop)
+  }
+
+  private emit(choice: Choice, { text, tokens, logprobs }: AnswerPiece): void {
+    if (text === '' && !logprobs) return
+    this.outbox.add({ type: 'text', id: choice.request.id, choice: choice.index, text, tokens, logprobs })
+  }
+
+  private finish(choice: Choice, reason: FinishReason, stop: string | null): void {
+    const { request } = choice
+    choice.done = true
+    choice.stream.finished = true
+    this.outbox.add({ type: 'finish', id: request.id, choice: choice.index, reason, stop })
+    if (request.choices.every(each => each.stream.finished)) this.onEnd(request)
+  }
+}
