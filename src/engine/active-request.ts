@@ -1,11 +1,5 @@
 import type { Backend, Sampler } from './backend.js'
-import type {
-  CachedTokens,
-  FinishReason,
-  GenerationRequest,
-  RequestTimings,
-  RequestUsage
-} from './messages.js'
+import type { CachedTokens, GenerationRequest, RequestTimings, RequestUsage } from './messages.js'
 import type { TokenizedPrompt } from './prompt.js'
 import { Stream } from './scheduler/stream.js'
 import { Answer } from './text/answer.js'
@@ -32,8 +26,6 @@ export class Choice {
 /** An admitted request and the streams that make its answers. */
 export class ActiveRequest {
   readonly choices: Choice[]
-  /** Told once, when the first of its streams starts. */
-  started = false
 
   constructor(
     readonly id: number,
@@ -106,13 +98,4 @@ export function createSampler(backend: Backend, choice: Choice, bans: readonly n
     for (const token of tokens.view(from, promptLength)) sampler.accept(token)
   }
   return sampler
-}
-
-/** A token that was drawn in this step (-1: none, the answer just ends), waiting to become text. */
-export interface Drawn {
-  choice: Choice
-  token: number
-  logprob: import('./messages.js').TokenLogprob | undefined
-  /** The answer ends with it. */
-  finish: FinishReason | null
 }

@@ -1,5 +1,6 @@
-import { ActiveRequest, type Choice, createSampler, type Drawn } from './active-request.js'
+import { ActiveRequest, type Choice, createSampler } from './active-request.js'
 import { Admission } from './admission.js'
+import { AnswerWriter } from './answer-writer.js'
 import { type Backend, BackendError } from './backend.js'
 import { Deadlines } from './deadlines.js'
 import { checkIntegrity } from './integrity.js'
@@ -8,13 +9,12 @@ import type {
   EngineConfig,
   EngineStats,
   FailureCode,
-  FinishReason,
   FromEngine,
   GenerationRequest,
-  RequestEvent,
   TokenLogprob,
   Verdict
 } from './messages.js'
+import { Outbox } from './outbox.js'
 import { PromptTokenizer } from './prompt.js'
 import { Scheduler } from './scheduler/scheduler.js'
 import { type Chunk, rowsOf } from './scheduler/step-plan.js'
@@ -40,9 +40,8 @@ export class Engine {
   /** Requests being tokenized; false once cancelled. */
   private readonly arriving = new Map<number, boolean>()
   private readonly now: () => number = () => performance.now()
-  private drawn: Drawn[] = []
-  private outbox: RequestEvent[] = []
-  private flushScheduled = false
+  private readonly outbox: Outbox
+  private readonly writer: AnswerWriter
   private stopped = false
   /** Something came in since the loop last looked. */
   private signalled = false
@@ -57,7 +56,7 @@ export class Engine {
     private readonly backend: Backend,
     private readonly config: EngineConfig,
     private readonly tokenizer: PromptTokenizer,
-    private readonly send: (message: FromEngine) => void
+    send: (message: FromEngine) => void
   ) {
     this.scheduler = new Scheduler(backend, {
       parallel: config.parallel,
@@ -70,6 +69,9 @@ export class Engine {
     this.admission = new Admission(this.scheduler, config, capabilities, info.vocabularySize, this.now)
     this.statistics = new Statistics(config.blockSize, stats => send({ type: 'stats', stats }), this.now)
     this.deadlines = new Deadlines(this.now)
+    this.outbox = new Outbox(send)
+    const isWanted = (request: ActiveRequest) => this.requests.get(request.id) === request
+    this.writer = new AnswerWriter(backend, this.outbox, isWanted, request => this.end(request))
   }
 
   static async create(
@@ -84,7 +86,7 @@ export class Engine {
   submit(id: number, request: GenerationRequest): void {
     this.accept(id, request).catch(error => {
       this.arriving.delete(id)
-      this.emit({ type: 'failed', id, code: 'engine_error', message: String(error), usage: null })
+      this.outbox.add({ type: 'failed', id, code: 'engine_error', message: String(error), usage: null })
     })
   }
 
@@ -153,8 +155,8 @@ export class Engine {
     while (!this.stopped) {
       this.signalled = false
       if (await this.step()) continue
-      this.writeText()
-      this.flush()
+      this.writer.write()
+      this.outbox.flush()
       if (this.leave() || this.signalled) continue
       this.becomeIdle()
       await new Promise<void>(resolve => {
@@ -178,7 +180,7 @@ export class Engine {
     const verdict = this.admission.onTokenized(prompt.tokens)
     if (verdict.kind !== 'admitted') return this.refuse(id, verdict)
     this.statistics.counters.admitted++
-    this.emit({ type: 'verdict', id, verdict })
+    this.outbox.add({ type: 'verdict', id, verdict })
     const active = new ActiveRequest(
       id,
       this.config.reproducible ? { ...request, reproducible: true } : request,
@@ -202,7 +204,7 @@ export class Engine {
 
   private refuse(id: number, verdict: Verdict): void {
     if (verdict.kind !== 'admitted') this.statistics.counters.rejected[verdict.kind]++
-    this.emit({ type: 'verdict', id, verdict })
+    this.outbox.add({ type: 'verdict', id, verdict })
     this.notifyIdle()
   }
 
@@ -235,8 +237,8 @@ export class Engine {
     const begun = this.now()
     const decoding = this.backend.decode()
     // The last step's tokens become text while this one is computed.
-    this.writeText()
-    this.flush()
+    this.writer.write()
+    this.outbox.flush()
     let result: 'ok' | 'full'
     try {
       result = await decoding
@@ -267,67 +269,27 @@ export class Engine {
     const token = choice.sampler.sample(row)
     stream.firstTokenAt ??= this.now()
     if (!params.ignoreEndOfText && this.backend.isEndOfGeneration(token)) {
-      this.finishChoice(choice, { choice, token: -1, logprob: undefined, finish: 'stop' })
+      this.writer.add({ choice, token: -1, logprob: undefined, finish: 'stop' })
       return
     }
     const logprob = params.logprobs === null ? undefined : this.logprobOf(row, token, params.logprobs)
     stream.tokens.push(token)
     const atLimit =
       stream.tokensLeft <= 0 || stream.tokens.length >= this.backend.capabilities.cellsPerSequence
-    const drawn: Drawn = { choice, token, logprob, finish: atLimit ? 'length' : null }
-    if (atLimit) this.finishChoice(choice, drawn)
-    else this.drawn.push(drawn)
+    this.writer.add({ choice, token, logprob, finish: atLimit ? 'length' : null })
   }
 
   private logprobOf(row: number, token: number, alternatives: number): TokenLogprob {
     return tokenLogprob(this.backend.logits(row), token, alternatives, id => this.backend.piece(id, true))
   }
 
-  private finishChoice(choice: Choice, drawn: Drawn): void {
-    choice.done = true
-    this.drawn.push(drawn)
-  }
-
-  /** Tokens of the last step become text, stops are found, and what is finished is told. */
-  private writeText(): void {
-    const drawn = this.drawn
-    this.drawn = []
-    for (const { choice, token, logprob, finish } of drawn) {
-      if (!this.requests.has(choice.request.id)) continue
-      if (token !== -1) {
-        const piece = choice.answer.push(
-          this.backend.piece(token, choice.request.params.emitSpecial),
-          logprob
-        )
-        this.emitText(choice, piece)
-        if (piece.stop !== null) {
-          choice.done = true
-          this.tellFinish(choice, 'stop', piece.stop)
-          continue
-        }
-      }
-      if (finish === null) continue
-      const rest = choice.answer.end()
-      this.emitText(choice, rest)
-      this.tellFinish(choice, rest.stop === null ? finish : 'stop', rest.stop)
-    }
-  }
-
-  private emitText(
-    choice: Choice,
-    piece: { text: string; tokens: number; logprobs: TokenLogprob[] | undefined }
-  ): void {
-    if (piece.text === '' && !piece.logprobs) return
-    const { text, tokens, logprobs } = piece
-    this.emit({ type: 'text', id: choice.request.id, choice: choice.index, text, tokens, logprobs })
-  }
-
-  private tellFinish(choice: Choice, reason: FinishReason, stop: string | null): void {
-    const { request } = choice
-    choice.stream.finished = reason
-    this.emit({ type: 'finish', id: request.id, choice: choice.index, reason, stop })
-    if (!request.choices.every(each => each.stream.finished !== null)) return
-    this.emit({ type: 'end', id: request.id, usage: request.usage(), timings: request.timings(this.now()) })
+  private end(request: ActiveRequest): void {
+    this.outbox.add({
+      type: 'end',
+      id: request.id,
+      usage: request.usage(),
+      timings: request.timings(this.now())
+    })
     this.requests.delete(request.id)
     this.deadlines.forget(request)
     this.admission.onFinish()
@@ -357,7 +319,7 @@ export class Engine {
 
   private fail(request: ActiveRequest, code: FailureCode, message: string): void {
     this.statistics.counters.failed++
-    this.emit({ type: 'failed', id: request.id, code, message, usage: request.usage() })
+    this.outbox.add({ type: 'failed', id: request.id, code, message, usage: request.usage() })
     this.abandon(request)
   }
 
@@ -366,21 +328,13 @@ export class Engine {
   }
 
   private announceStarts(): void {
-    for (const { stream } of this.startingChoices()) {
-      const request = (this.choices.get(stream) as Choice).request
-      request.started = true
-      this.statistics.started(request.cached)
-      this.emit({ type: 'started', id: request.id, cached: request.cached })
-    }
-  }
-
-  private startingChoices(): Choice[] {
-    const starting: Choice[] = []
-    for (const stream of this.scheduler.running) {
+    for (const stream of this.scheduler.takeStarted()) {
       const choice = this.choices.get(stream)
-      if (choice && choice.index === 0 && !choice.request.started) starting.push(choice)
+      if (!choice || choice.index > 0) continue
+      const { id, cached } = choice.request
+      this.statistics.started(cached)
+      this.outbox.add({ type: 'started', id, cached })
     }
-    return starting
   }
 
   /** A single stream has grown to the end of the pool, and nothing is left to evict. */
@@ -388,7 +342,7 @@ export class Engine {
     const stuck = this.scheduler.running.find(stream => !stream.paused && stream.behind > 0)
     const choice = stuck && this.choices.get(stuck)
     if (!choice) return false
-    this.finishChoice(choice, { choice, token: -1, logprob: undefined, finish: 'length' })
+    this.writer.add({ choice, token: -1, logprob: undefined, finish: 'length' })
     this.leave()
     return true
   }
@@ -399,7 +353,7 @@ export class Engine {
       const choice = this.choices.get(stream)
       if (choice && this.requests.has(choice.request.id)) this.fail(choice.request, 'engine_error', message)
     }
-    this.flush()
+    this.outbox.flush()
     if (++this.refusedDecodes >= MOST_REFUSED_DECODES) throw error
   }
 
@@ -434,21 +388,6 @@ export class Engine {
     const listeners = this.idleListeners
     this.idleListeners = []
     for (const listener of listeners) listener()
-  }
-
-  private emit(event: RequestEvent): void {
-    this.outbox.push(event)
-    if (this.flushScheduled) return
-    this.flushScheduled = true
-    setImmediate(() => this.flush())
-  }
-
-  private flush(): void {
-    this.flushScheduled = false
-    if (this.outbox.length === 0) return
-    const events = this.outbox
-    this.outbox = []
-    this.send({ type: 'events', events })
   }
 
   private awaken(): void {

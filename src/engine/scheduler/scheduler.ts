@@ -33,6 +33,7 @@ export class Scheduler {
   readonly running: Stream[] = []
   preemptions = 0
   private readonly shapes: ReproducibleShapes
+  private readonly justStarted: Stream[] = []
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
 
   constructor(
@@ -98,6 +99,11 @@ export class Scheduler {
       if (!victim) return null
       this.preempt(victim)
     }
+  }
+
+  /** Streams that started for the first time since this was last asked. */
+  takeStarted(): Stream[] {
+    return this.justStarted.splice(0)
   }
 
   /** The chunks of a batch are in the cells now. */
@@ -172,6 +178,7 @@ export class Scheduler {
     if (stream.startedAt === null) {
       stream.startedAt = this.options.now()
       stream.cached = Math.min(stream.computed, stream.promptLength)
+      this.justStarted.push(stream)
     }
     this.running.push(stream)
     return 'started'

@@ -1,7 +1,6 @@
 import type { Sampler } from '../backend.js'
 import type { CacheOwner } from '../cache/prefix-cache.js'
 import type { PathSegment } from '../cache/prefix-index.js'
-import type { FinishReason } from '../messages.js'
 import { TokenList } from '../token-list.js'
 
 export interface StreamOptions {
@@ -49,7 +48,8 @@ export class Stream implements CacheOwner {
   firstTokenAt: number | null = null
   /** The client takes no data: not decoded further. */
   paused = false
-  finished: FinishReason | 'cancelled' | 'failed' | null = null
+  /** Its end has been told. */
+  finished = false
   sampler: Sampler | null = null
 
   constructor(options: StreamOptions) {
