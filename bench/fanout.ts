@@ -70,14 +70,14 @@ await main(async () => {
   assertSameWork(
     new Map(commands.map(({ name }) => [name, median(column(samples, name, wave => wave.promptTokens))]))
   )
-  const peer = commands.at(-1)!.name
+  const peer = commands.find(({ name }) => name.startsWith('llama-server'))?.name
   const typical = (name: string, figure: (wave: Wave) => number) => median(column(samples, name, figure))
   report.print(
     table(
       [
         `${requests} requests at once`,
         'time',
-        `/ ${peer}`,
+        '/ llama-server',
         'TTFT p50',
         'TTFT p95',
         'prompt tokens',
@@ -91,7 +91,7 @@ await main(async () => {
         return [
           name,
           milliseconds(typical(name, wave => wave.ms)),
-          name === peer ? '' : ratio(against(samples, name, peer, wave => wave.ms)),
+          peer === undefined || name === peer ? '' : ratio(against(samples, name, peer, wave => wave.ms)),
           milliseconds(typical(name, wave => percentile(wave.firstTokens, 0.5))),
           milliseconds(typical(name, wave => percentile(wave.firstTokens, 0.95))),
           fixed(prompt),

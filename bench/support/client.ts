@@ -72,10 +72,15 @@ export function stream(endpoint: Endpoint, chat: ChatRequest): Promise<StreamRes
   const body = chatBody(chat, true)
   return new Promise(resolve => {
     let request: http.ClientRequest
+    const abort = () => {
+      result.aborted = true
+      request.destroy()
+    }
     const finish = (error: string | null) => {
       if (result.endedAt > 0) return
       result.endedAt = performance.now()
       result.error ??= result.aborted ? null : error
+      chat.signal?.removeEventListener('abort', abort)
       resolve(result)
     }
     const send = () => {
@@ -127,12 +132,8 @@ export function stream(endpoint: Endpoint, chat: ChatRequest): Promise<StreamRes
       request.end(body)
     }
     send()
-    const abort = () => {
-      result.aborted = true
-      request.destroy()
-    }
     if (chat.signal?.aborted) abort()
-    chat.signal?.addEventListener('abort', abort, { once: true })
+    else chat.signal?.addEventListener('abort', abort)
   })
 }
 
@@ -144,13 +145,17 @@ function closedMeanwhile(request: http.ClientRequest, error: NodeJS.ErrnoExcepti
   return request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
 }
 
-/** The body both servers get: greedy, no end token, the usage at the end. */
+/**
+ * The body that every server gets: greedy, no end token, the usage at the end. Whether a template opens a thinking part
+ * is said, since servers differ in what they take for granted and would then see different prompts.
+ */
 export function chatBody(chat: ChatRequest, streamed: boolean): string {
   return JSON.stringify({
     messages: chat.messages,
     max_tokens: chat.tokens,
     temperature: chat.temperature ?? 0,
     ignore_eos: true,
+    chat_template_kwargs: { enable_thinking: false },
     ...(streamed ? { stream: true, stream_options: { include_usage: true } } : {})
   })
 }
