@@ -35,7 +35,7 @@ const countOrNone = Type.Integer({ minimum: 0 })
 const countOrAuto = Type.Union([count, auto])
 const seconds = Type.Number({ minimum: 0, maximum: 86_400 })
 const texts = Type.Array(Type.String({ minLength: 1 }))
-const oneOf = <const T extends string[]>(...values: T) => Type.Enum(values)
+const oneOf = <const T extends string[]>(...values: T) => Type.Enum<T>(values)
 
 const cacheType = oneOf('f32', 'f16', 'bf16', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0', 'iq4_nl')
 

@@ -1,0 +1,43 @@
+import path from 'node:path'
+import type { Config } from '../config.js'
+import type { EngineConfig } from '../engine/messages.js'
+import {
+  type MachineFigures,
+  type ModelFigures,
+  planCells,
+  planParallel,
+  planThreads
+} from '../models/memory.js'
+
+/** What the engine of one model is told: the settings, with everything that is `auto` decided. */
+export function engineConfig(
+  config: Config,
+  file: string,
+  model: ModelFigures,
+  machine: MachineFigures
+): EngineConfig {
+  const contextCells = config.ctxSize === 'auto' ? planCells(model, machine) : config.ctxSize
+  return {
+    model: file,
+    contextCells,
+    parallel:
+      config.parallel === 'auto' ? planParallel(contextCells || model.trainingContext) : config.parallel,
+    batchRows: config.batchSize,
+    threads: config.threads === 'auto' ? planThreads(machine) : config.threads,
+    gpuLayers: config.gpuLayers,
+    cacheTypeK: config.cacheTypeK,
+    cacheTypeV: config.cacheTypeV,
+    flashAttention: config.flashAttn,
+    blockSize: config.blockSize,
+    maxQueue: config.maxQueue,
+    maxQueuedTokens: config.maxQueuedTokens === 0 ? null : config.maxQueuedTokens,
+    reproducible: config.reproducible,
+    checkEveryStep: false
+  }
+}
+
+/** The name of a model in the API where no alias says otherwise: `owner/repo:quant`, or that of its file. */
+export function modelName(spec: string, file: string): string {
+  const repository = /^(?:hf|huggingface):(?:\/\/)?([^/]+\/[^/]+)$/.exec(spec)?.[1]
+  return repository ?? path.basename(file).replace(/\.gguf$/i, '')
+}
