@@ -17,6 +17,7 @@ import type { Functions } from './library.js'
 import { type BackendOptions, type LoadedModel, loadModel } from './load.js'
 import { NativeSampler, type SamplerHost } from './sampler.js'
 import { Tokenizer } from './tokenizer.js'
+import { warmUp } from './warm-up.js'
 
 export type { BackendOptions } from './load.js'
 
@@ -80,24 +81,18 @@ class LlamaBackend implements Backend, SamplerHost {
     })
   }
 
-  /**
-   * Computes two tokens and forgets them: what a GPU compiles or a system reads from disk at the first use is ready
-   * then, a model that cannot compute is found out, and the sizes of states are known.
-   */
+  /** See `warmUp`. Puts what it measured into the capabilities. */
   async warmUp(): Promise<void> {
-    const wholeEmpty = this.#wholeStateBytes()
-    await this.#warmUpStep(0)
-    const wholeOne = this.#wholeStateBytes()
-    const sequenceOne = this.stateBytes(0)
-    await this.#warmUpStep(1)
-    const sequenceTwo = this.stateBytes(0)
-    this.removeRange(0, -1, -1)
-    this.batch.clear()
+    const { memory, invariantRows } = this.capabilities
+    const measured = await warmUp(this, () => this.#wholeStateBytes(), invariantRows > 0)
     this.batch.computed(0)
-    this.#sizes = { wholeEmpty, wholeOne, sequenceOne, sequenceTwo }
-    const caches = { attention: 1, hybrid: 1, window: 2, recurrent: 0 }[this.capabilities.memory]
-    const bytesPerCell = caches === 0 ? 0 : measuredBytesPerCell(this.#sizes, caches)
-    this.capabilities = { ...this.capabilities, bytesPerCell }
+    this.#sizes = measured.sizes
+    const caches = { attention: 1, hybrid: 1, window: 2, recurrent: 0 }[memory]
+    this.capabilities = {
+      ...this.capabilities,
+      bytesPerCell: caches === 0 ? 0 : measuredBytesPerCell(measured.sizes, caches),
+      invariantRows: measured.invariant ? invariantRows : 0
+    }
   }
 
   async decode(): Promise<'ok' | 'full'> {
@@ -235,14 +230,6 @@ class LlamaBackend implements Backend, SamplerHost {
 
   released(sampler: NativeSampler): void {
     this.#samplers.delete(sampler)
-  }
-
-  async #warmUpStep(position: number): Promise<void> {
-    this.batch.clear()
-    this.batch.add(0, position, 0, true)
-    if ((await this.decode()) !== 'ok') {
-      throw new BackendError('context_failed', 'the context has no room for a single token')
-    }
   }
 
   #wholeStateBytes(): number {

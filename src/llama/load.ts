@@ -279,7 +279,10 @@ async function createContext(
   return context
 }
 
-/** From 64 rows on the CPU's flash attention goes over tiles of cells, and rounds by where they lie. */
+/**
+ * From 64 rows on the CPU's flash attention goes over tiles of cells, and rounds by where they lie. Below, it depends on
+ * the type of the weights (f32 ones are multiplied in another order for one row): the warm-up finds out.
+ */
 const CPU_INVARIANT_ROWS = 63
 
 function capabilitiesOf(

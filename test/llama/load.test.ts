@@ -50,6 +50,7 @@ t.test('tells what it loaded', async t => {
     sequenceIds: 16,
     batchRows: 512,
     outputRows: 16,
+    invariantRows: 63,
     bytesPerCell: 4096
   })
   t.ok(fractions.length > 1)
