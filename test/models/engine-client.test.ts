@@ -259,6 +259,14 @@ t.test('a process that stops listening is killed', async t => {
   t.equal((await client.stop()).signal, 'SIGKILL')
 })
 
+t.test('a process that cuts the channel and lives on: requests fail at once, it is killed', async t => {
+  const client = await started(t, { run: 'leave' })
+  const events = await collect(client)
+  t.match(events, [{ type: 'failed', code: 'engine_crashed' }])
+  t.ok(alive(client.pid!))
+  t.equal((await client.ended).signal, 'SIGKILL')
+})
+
 t.test('kill -9 of the parent leaves no engine behind, loaded or loading', async t => {
   const parent = spawn(process.execPath, [fileURLToPath(new URL('./orphan-parent.js', import.meta.url))], {
     stdio: ['ignore', 'pipe', 'inherit']
@@ -269,6 +277,6 @@ t.test('kill -9 of the parent leaves no engine behind, loaded or loading', async
   t.equal(pids.length, 2)
   t.ok(pids.every(alive))
   parent.kill('SIGKILL')
-  await until('the engines ended', () => !pids.some(alive), 2000)
+  await until('the engines ended', () => !pids.some(alive), 5000)
   t.pass()
 })

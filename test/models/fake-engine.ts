@@ -3,7 +3,8 @@
  *
  * - `load`: `ok`, `slow` (progress for 200 ms), `crash`, `failed` (with `code`), `hang`, `mute` (ends without a word)
  * - `verify`: `ok`, `crash`, `refuse`, `empty`: what happens to the first request, which is the supervisor's
- * - `run`: `ok`, `crash` (after `events` events), `hang` (no events), `flood` (`events` text events in each answer)
+ * - `run`: `ok`, `crash` (after `events` events), `hang` (no events), `leave`
+ *   (cuts the channel and lives on), `flood` (`events` text events in each answer)
  * - `end`: `ok`, `never` (answers neither drain nor shutdown)
  * - `good`: from the n-th start on, counted in `counter` (a file), everything is in order
  */
@@ -24,8 +25,11 @@ const events = Number(wanted.get('events') ?? 3)
 const running = new Set<number>()
 let requests = 0
 let sent = 0
+let left = false
 
-process.on('disconnect', () => process.exit(0))
+process.on('disconnect', () => {
+  if (!left) process.exit(0)
+})
 process.on('message', message => receive(message as ToEngine))
 void load()
 
@@ -53,8 +57,8 @@ async function load(): Promise<void> {
   process.stdout.write('fake engine: hello\n')
   const kind = behaviour('load')
   if (kind === 'mute') process.exit(7)
-  if (kind === 'hang') return
   send({ type: 'progress', fraction: 0.5 })
+  if (kind === 'hang') return
   if (kind === 'slow') {
     for (let i = 1; i <= 10; i++) {
       await new Promise(resolve => setTimeout(resolve, 20))
@@ -108,6 +112,12 @@ function verify(id: number): void {
 function run(id: number, request: GenerationRequest): void {
   const kind = behaviour('run')
   if (kind === 'hang') return
+  if (kind === 'leave') {
+    left = true
+    setInterval(() => {}, 1000)
+    process.disconnect()
+    return
+  }
   // `keep` leaves a request running.
   if (request.tenant === 'keep') {
     emit({ type: 'verdict', id, verdict: { kind: 'admitted', promptTokens: 1 } })

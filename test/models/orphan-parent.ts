@@ -1,10 +1,13 @@
-/** A server process with two engines, to be killed by a test. Prints the engines' process ids. */
+/** A server process with one engine loaded and one loading, to be killed by a test. Prints their process ids. */
 import { EngineClient } from '../../src/models/engine-client.js'
 import { fakeEngine, silent } from './helpers.js'
 import { engineConfig } from './messages.js'
 
-const engines = [engineConfig(), engineConfig({ load: 'hang' })].map(
-  config => new EngineClient({ entry: fakeEngine, config, logger: silent, exitMs: 1000 })
-)
-await engines[0]?.ready
-process.stdout.write(`${JSON.stringify(engines.map(engine => engine.pid))}\n`)
+const options = { entry: fakeEngine, logger: silent, exitMs: 1000 }
+const loaded = new EngineClient({ ...options, config: engineConfig() })
+await loaded.ready
+const loading = await new Promise<EngineClient>(resolve => {
+  const config = engineConfig({ load: 'hang' })
+  const client = new EngineClient({ ...options, config, onProgress: () => resolve(client) })
+})
+process.stdout.write(`${JSON.stringify([loaded.pid, loading.pid])}\n`)

@@ -215,6 +215,18 @@ t.test('and is told when it takes longer than that', async t => {
   t.match(refused.failure.message, /SIGKILL: GGML_ASSERT/)
 })
 
+t.test('no engine is started while the one before it lives', async t => {
+  const { model } = supervise(t, { run: 'leave' })
+  const engine = await model.engine()
+  const pid = model.pid!
+  t.equal(await ask(engine), 'failed')
+  t.ok(alive(pid))
+  const next = model.engine()
+  await until('a new process', () => model.pid !== undefined)
+  t.notOk(alive(pid))
+  t.not(await next, engine)
+})
+
 for (const stage of ['load', 'verify']) {
   t.test(`a crash while ${stage} is under way is restarted`, async t => {
     const { model } = supervise(
@@ -278,7 +290,7 @@ t.test('memory that was missing: nothing happens by itself, who asks after a pau
 t.test('a load that hangs is ended after its bound without a sign of life', async t => {
   const { model, clock } = supervise(t, { load: 'hang' }, { bounds: { loadStallMs: 1000 } })
   const refused = unavailable(model.engine())
-  await until('watched', () => clock.pending.length === 1)
+  await until('half loaded', () => model.progress === 0.5)
   const { pid } = model
   clock.advance(1000)
   t.equal((await refused).failure.code, 'load_stalled')
