@@ -29,7 +29,7 @@ async function check(t: Test, backend: Backend, name: string, words: number): Pr
   const reference = await feed(backend, 0, prompt, 0, invariantRows)
   backend.removeRange(0, -1, -1)
   for (const chunk of [1, 17, 40]) {
-    t.same(await feed(backend, 0, prompt, 0, chunk), reference, `${name}: chunks of ${chunk}`)
+    t.ok(same(await feed(backend, 0, prompt, 0, chunk), reference), `${name}: chunks of ${chunk}`)
     backend.removeRange(0, -1, -1)
   }
   // Other cells, and other rows in the last batch.
@@ -39,5 +39,9 @@ async function check(t: Test, backend: Backend, name: string, words: number): Pr
   backend.batch.add(50, 300, 1, true)
   const row = backend.batch.add(prompt[199]!, 199, 2, true)
   await backend.decode()
-  t.same(backend.logits(row).slice(), reference, `${name}: beside another sequence`)
+  t.ok(same(backend.logits(row), reference), `${name}: beside another sequence`)
+}
+
+function same(a: Float32Array, b: Float32Array): boolean {
+  return a.length === b.length && a.every((value, index) => Object.is(value, b[index]))
 }

@@ -98,7 +98,7 @@ t.test('a full pool says so and changes nothing', async t => {
   t.equal(backend.usedCells(), 400)
   const after = new Uint8Array(backend.stateBytes(0))
   backend.saveState(0, after)
-  t.same(after, before)
+  t.ok(Buffer.from(after.buffer).equals(Buffer.from(before.buffer)), 'not a byte')
   t.throws(() => backend.logits(199), RangeError, 'nothing was computed')
   t.same(await continueGreedily(backend, 0, logits, 400, 8), expected, 'the other sequence goes on')
 })
