@@ -17,6 +17,8 @@ import models from './routes/models.js'
 const requestTimeoutMs = 120_000
 /** Idle time between two requests on one connection; a running answer is never idle for the HTTP server. */
 const keepAliveTimeoutMs = 75_000
+/** What closing waits for: the last bytes of answers. Whoever wants running requests to finish drains the models first. */
+const closeGraceMs = 1000
 /** Model ids are file names and `owner/repo:quant`. */
 const maxParamLength = 512
 
@@ -52,6 +54,11 @@ export async function buildApp({ models: registry, config, logger }: AppOptions)
   })
   // Bodies are JSON. A text/plain body is also what a foreign page can send without asking first.
   app.removeContentTypeParser('text/plain')
+
+  // Connections that never carried a request (clients open them in advance) count as busy and would hold up closing.
+  app.addHook('preClose', async () => {
+    setTimeout(() => app.server.closeAllConnections(), closeGraceMs).unref()
+  })
 
   await app.register(errors)
   await app.register(requestId)

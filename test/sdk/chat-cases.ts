@@ -17,6 +17,21 @@ export function client(
   return new OpenAI({ baseURL: target.baseURL, apiKey: 'none', maxRetries: 0, ...options })
 }
 
+/** The promise must be rejected with an error of this class (tap compares by fields, not by class). */
+export async function rejects(
+  t: Test,
+  promise: Promise<unknown>,
+  kind: new (...args: never[]) => Error,
+  fields: object = {}
+): Promise<void> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown
+  )
+  t.ok(error instanceof kind, `${kind.name}, got ${error}`)
+  t.match(error, fields)
+}
+
 const messages = [{ role: 'user' as const, content: 'Say hello.' }]
 
 export async function chatCases(t: Test, target: Target): Promise<void> {
@@ -73,14 +88,19 @@ export async function chatCases(t: Test, target: Target): Promise<void> {
   })
 
   await t.test('errors have their classes', async t => {
-    const wrong = (body: object) => () =>
+    const wrong = (body: object) =>
       openai.chat.completions.create({ ...base, ...body } as OpenAI.ChatCompletionCreateParamsNonStreaming)
-    await t.rejects(wrong({ temperature: 5 })(), OpenAI.BadRequestError)
-    await t.rejects(wrong({ temperature: 5 })(), { status: 400, code: 'invalid_value', param: 'temperature' })
-    await t.rejects(wrong({ messages: [], stream: true })(), OpenAI.BadRequestError)
-    await t.rejects(wrong({ model: 'no-such-model' })(), OpenAI.NotFoundError)
-    await t.rejects(wrong({ model: 'no-such-model' })(), { code: 'model_not_found', requestID: /^req_/ })
-    await t.rejects(openai.models.retrieve('no-such-model'), OpenAI.NotFoundError)
+    await rejects(t, wrong({ temperature: 5 }), OpenAI.BadRequestError, {
+      status: 400,
+      code: 'invalid_value',
+      param: 'temperature'
+    })
+    await rejects(t, wrong({ messages: [], stream: true }), OpenAI.BadRequestError)
+    await rejects(t, wrong({ model: 'no-such-model' }), OpenAI.NotFoundError, {
+      code: 'model_not_found',
+      requestID: /^req_/
+    })
+    await rejects(t, openai.models.retrieve('no-such-model'), OpenAI.NotFoundError)
   })
 
   await t.test('an aborted stream ends, and the server goes on', async t => {
@@ -94,7 +114,7 @@ export async function chatCases(t: Test, target: Target): Promise<void> {
     const controller = new AbortController()
     const pending = openai.chat.completions.create(base, { signal: controller.signal })
     controller.abort()
-    await t.rejects(pending, OpenAI.APIUserAbortError)
+    await rejects(t, pending, OpenAI.APIUserAbortError)
     t.ok((await openai.chat.completions.create(base)).choices[0])
   })
 }

@@ -1,7 +1,7 @@
 import OpenAI from 'openai'
 import t from 'tap'
 import { listen } from '../server/helper.js'
-import { chatCases, client, type Target } from './chat-cases.js'
+import { chatCases, client, rejects, type Target } from './chat-cases.js'
 
 const hello = { model: 'fake', messages: [{ role: 'user' as const, content: 'Hello' }] }
 
@@ -26,14 +26,14 @@ t.test('the SDK waits as long as a 429 tells it, and tries again', async t => {
   t.equal(models.engine.generations.length, 3)
   t.ok(ms >= 115 && ms < 2000, `waited ${ms} ms`)
   refusals = 10
-  await t.rejects(client(target(url)).chat.completions.create(hello), OpenAI.RateLimitError)
+  await rejects(t, client(target(url)).chat.completions.create(hello), OpenAI.RateLimitError)
 })
 
 t.test('an engine that crashed is tried again, a timeout is not', async t => {
   const { url, models } = await listen(t)
   const openai = client(target(url), { maxRetries: 1 })
   models.engine.script.fail = { code: 'total_timeout', afterTokens: -1 }
-  await t.rejects(openai.chat.completions.create(hello), OpenAI.InternalServerError)
+  await rejects(t, openai.chat.completions.create(hello), OpenAI.InternalServerError)
   t.equal(models.engine.generations.length, 1)
   models.engine.script.fail = { code: 'engine_crashed', afterTokens: -1 }
   const pending = openai.chat.completions.create(hello)
@@ -68,6 +68,6 @@ t.test('an abort cancels the generation', async t => {
 
 t.test('keys', async t => {
   const { url } = await listen(t, { apiKeys: ['secret'] })
-  await t.rejects(client(target(url)).chat.completions.create(hello), OpenAI.AuthenticationError)
+  await rejects(t, client(target(url)).chat.completions.create(hello), OpenAI.AuthenticationError)
   t.ok(await client(target(url), { apiKey: 'secret' }).chat.completions.create(hello))
 })

@@ -19,6 +19,8 @@ export interface FakeScript {
   verdict: ((request: GenerationRequest) => Verdict | undefined) | null
   /** Most prompt tokens (4 characters each). */
   limit: number
+  /** Nothing is generated before it resolves. */
+  hold: Promise<void>
   /** Milliseconds before the first token, and between tokens (0: next turn of the event loop). */
   firstTokenMs: number
   tokenMs: number
@@ -59,6 +61,7 @@ const fakeCapabilities: Capabilities = {
   sequenceIds: 16,
   batchRows: 512,
   outputRows: 512,
+  invariantRows: 1,
   bytesPerCell: 1024
 }
 
@@ -92,6 +95,22 @@ export class FakeGeneration implements Generation {
     this.#wake?.()
   }
 
+  /** Ends early on `cancel`, so that no timer outlives its test. */
+  wait(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      if (ms <= 0) {
+        setImmediate(resolve)
+        return
+      }
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        if (!this.cancelled) return
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
   async whilePaused(): Promise<void> {
     while (this.paused && !this.cancelled) {
       await new Promise<void>(resolve => {
@@ -107,6 +126,7 @@ export class FakeEngine implements Engine {
     tokens: (_request, choice) => sentences[choice % sentences.length] as string[],
     verdict: null,
     limit: 1000,
+    hold: Promise.resolve(),
     firstTokenMs: 0,
     tokenMs: 0,
     fail: null,
@@ -141,13 +161,14 @@ export class FakeEngine implements Engine {
       const code = script.fail?.code ?? 'engine_error'
       emit({ type: 'failed', id, code, message: `made up: ${code}`, usage })
     }
-    await wait(0)
+    await generation.wait(0)
     if (script.fail?.afterTokens === -1) return fail()
     const verdict = script.verdict?.(request) ?? this.#verdict(promptTokens)
     emit({ type: 'verdict', id, verdict })
     if (verdict.kind !== 'admitted') return
     emit({ type: 'started', id, cached })
-    await wait(script.firstTokenMs)
+    await script.hold
+    await generation.wait(script.firstTokenMs)
 
     const choices = Array.from({ length: request.choices }, (_, choice) => ({
       choice,
@@ -176,7 +197,7 @@ export class FakeEngine implements Engine {
           emit({ type: 'finish', id, choice: state.choice, reason: 'length', stop: null })
         }
       }
-      if (script.tokenMs > 0 || step % 4 === 3) await wait(script.tokenMs)
+      if (script.tokenMs > 0 || step % 4 === 3) await generation.wait(script.tokenMs)
       await generation.whilePaused()
       if (generation.cancelled) return
     }
@@ -247,8 +268,4 @@ function fakeLogprob(token: string, alternatives: number): TokenLogprob {
     entry(rank === 0 ? token : `alt${rank}`, -0.1 - rank)
   )
   return { ...entry(token, -0.1), top }
-}
-
-function wait(ms: number): Promise<void> {
-  return new Promise(resolve => (ms > 0 ? setTimeout(resolve, ms) : setImmediate(resolve)))
 }

@@ -32,15 +32,16 @@ function endless(models: FakeModels, token = 'token '): void {
 
 t.test('headers go out on admission, before the first token', async t => {
   const { url, models } = await listen(t)
-  models.engine.script.firstTokenMs = 300
-  const start = performance.now()
+  let release = () => {}
+  models.engine.script.hold = new Promise<void>(resolve => {
+    release = resolve
+  })
   const reply = await post(url, { ...hello, stream: true }).reply
-  const headersMs = performance.now() - start
   t.equal(reply.statusCode, 200)
-  const [first] = await new Promise<[Buffer]>(resolve => reply.once('data', chunk => resolve([chunk])))
-  const firstMs = performance.now() - start
+  t.equal(models.engine.last.sent, 0)
+  release()
+  const first = await new Promise<Buffer>(resolve => reply.once('data', resolve))
   t.match(first.toString(), /^data: .*"role":"assistant"/)
-  t.ok(headersMs < 250 && firstMs >= 290, `headers after ${headersMs} ms, text after ${firstMs} ms`)
   reply.destroy()
 })
 
@@ -51,7 +52,7 @@ t.test('signs of life only until the first token', async t => {
   let body = ''
   for await (const chunk of reply) body += chunk
   const { comments, data } = parseEvents(body)
-  t.ok(comments.length >= 2 && comments.length <= 8, `${comments.length} comments`)
+  t.ok(comments.length > 0, `${comments.length} comments`)
   t.strictSame([...new Set(comments)], [': keep-alive'])
   t.ok(body.lastIndexOf(': keep-alive') < body.indexOf('data:'), 'none while tokens flow')
   t.equal(data.at(-1), '[DONE]')
@@ -128,7 +129,7 @@ t.test('a slow reader pauses its generation and nobody else', async t => {
 
 t.test('a stream that is read slowly loses nothing', async t => {
   const { url, models } = await listen(t)
-  const tokens = Array.from({ length: 3000 }, (_, index) => `${index} ${'x'.repeat(300)} `)
+  const tokens = Array.from({ length: 10_000 }, (_, index) => `${index} ${'x'.repeat(2000)} `)
   models.engine.script.tokens = () => tokens
   const reply = await post(url, { ...hello, stream: true }).reply
   await until(t, 'paused', () => models.engine.last.paused)

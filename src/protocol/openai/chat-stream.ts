@@ -55,7 +55,7 @@ export class ChatStreamEncoder implements StreamEncoder {
       case 'finish':
         return this.#open(event.choice) + this.#chunk(event.choice, '{}', 'null', event.reason)
       case 'end':
-        return this.#usage(event) + 'data: [DONE]\n\n'
+        return `${this.#usage(event)}data: [DONE]\n\n`
       default:
         return ''
     }
