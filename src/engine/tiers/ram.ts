@@ -67,6 +67,8 @@ export class RamTier {
   /** Oldest first. */
   readonly #live = new Set<RamEntry>()
   readonly #anchors = new Set<RamEntry>()
+  /** Pieces there was no room for since something last went: what hangs on them must not push others out. */
+  readonly #refused = new Set<PieceHash>()
   #anchorChunks = 0
   #metaBytes = 0
   #payloadBytes = 0
@@ -111,8 +113,11 @@ export class RamTier {
     const present = this.present(meta, anchor)
     if (present !== 'absent') return present
     if (this.arena.chunksFor(blob.length) > this.arena.maxChunks) return 'too_large'
-    const allocation = this.reserve(meta, blob.length)
-    if (!allocation) return 'no_room'
+    const allocation = this.#refused.has(meta.parent) ? null : this.reserve(meta, blob.length)
+    if (!allocation) {
+      this.#refused.add(meta.hash)
+      return 'no_room'
+    }
     this.arena.write(allocation, blob)
     this.adopt(meta, allocation, { anchor, reused: false })
     return 'stored'
@@ -255,6 +260,7 @@ export class RamTier {
   }
 
   #remove(entry: RamEntry): void {
+    this.#refused.clear()
     this.#index.remove(entry)
     this.#live.delete(entry)
     if (this.#anchors.delete(entry)) this.#anchorChunks -= entry.allocation.chunks.length

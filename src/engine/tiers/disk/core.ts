@@ -209,6 +209,7 @@ export class DiskCore {
       this.#inventory.forgetFolder(this.#folder)
       this.#makeFolder()
       this.#ledger.open()
+      this.#inventory.lookThrough(true)
       writeFile(paths, header, segments, this.#fingerprint, this.#fs)
     }
   }
