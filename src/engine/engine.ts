@@ -293,6 +293,7 @@ export class Engine {
     this.requests.delete(request.id)
     this.deadlines.forget(request)
     this.admission.onFinish()
+    this.notifyIdle()
   }
 
   /** Streams that are done leave the scheduler; only between steps. Returns whether any did. */

@@ -21,6 +21,7 @@ async function main(): Promise<void> {
   process.on('SIGINT', () => {})
   process.on('SIGTERM', () => {})
   process.once('disconnect', () => process.exit(0))
+  if (!process.connected) process.exit(0)
 
   const backend = await loadBackend(
     {

@@ -68,6 +68,17 @@ t.test('draining refuses new work, finishes what runs and aborts what does not e
   await harness.stop()
 })
 
+t.test('a drain ends with the last request, not with its timeout', async t => {
+  const harness = await EngineHarness.start(new SimulatedBackend({ delay: 2 }))
+  const running = harness.submit(request([1, 2, 3], { maxTokens: 12, ignoreEndOfText: true }))
+  await new Promise(resolve => setTimeout(resolve, 5))
+  const began = performance.now()
+  t.same(await harness.engine.drain(10_000), { finished: 1, aborted: 0, spilledBytes: 0 })
+  t.ok(performance.now() - began < 5000)
+  t.equal((await running.done).finish[0], 'length')
+  await harness.stop()
+})
+
 t.test('deadlines end a request with their own code', async t => {
   const harness = await EngineHarness.start(new SimulatedBackend({ cells: 4096, delay: 2 }), { parallel: 1 })
   const deadlines = { queue: null, firstToken: null, total: null }
