@@ -10,12 +10,18 @@ export interface StopSignals {
 }
 
 const names = ['SIGINT', 'SIGTERM'] as const
+/** Ctrl-C under `npm start` comes twice, from the terminal and from npm: what comes so soon is the same wish. */
+const sameWishMs = 250
 
 export function watchSignals(): StopSignals {
   const controller = new AbortController()
   let hurry = () => {}
   let count = 0
+  let last = Number.NEGATIVE_INFINITY
   const listener = (name: NodeJS.Signals) => {
+    const now = performance.now()
+    if (now - last < sameWishMs) return
+    last = now
     count++
     if (count === 1) controller.abort(name)
     else if (count === 2) hurry()

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { octavo } from './octavo.js'
 
@@ -77,6 +78,13 @@ t.test('a second signal ends running answers with an error', async t => {
   await reader.read()
   server.child.kill('SIGTERM')
   await server.line(/"msg":"draining"/)
+  server.child.kill('SIGINT')
+  await setTimeout(400)
+  t.notMatch(
+    server.stdout(),
+    /"msg":"drained"/,
+    'the same signal twice at once (from npm and the terminal) is one'
+  )
   const before = Date.now()
   server.child.kill('SIGTERM')
   let text = ''
