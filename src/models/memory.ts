@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 import { metadataNumber, metadataString } from '../llama/gguf.js'
 import { maxSequenceIds } from '../llama/layout.js'
-import { availableMemory, estimateContext } from '../llama/memory.js'
+import { availableMemory, type ContextShape, estimateContext } from '../llama/memory.js'
 import { readModelFiles } from '../llama/model-file.js'
 
 export interface ModelFigures {
@@ -85,7 +85,7 @@ export function planThreads(machine: MachineFigures): number {
  */
 export function readModelFigures(
   file: string,
-  context: { batchRows: number; cacheTypeK: string; cacheTypeV: string }
+  context: Pick<ContextShape, 'batchRows' | 'cacheTypeK' | 'cacheTypeV' | 'flashAttention'>
 ): ModelFigures {
   const files = readModelFiles(file)
   const header = files[0]!.header
