@@ -1,0 +1,35 @@
+/** Applying a token mask to logits. */
+import { HEADER } from './protocol.js'
+
+/**
+ * Writes -Infinity where the mask has a 0. Words that are all ones or all zeros, which most are, go 32 tokens at a
+ * time, and neighbouring zero words as one fill.
+ * @param logits one float per token of the vocabulary.
+ * @param state HEADER words, then the mask.
+ */
+export function applyMask(logits: Float32Array, state: Int32Array): void {
+  const words = state.length
+  for (let at = HEADER; at < words; ) {
+    const word = state[at]!
+    if (word === -1) {
+      at++
+      continue
+    }
+    const begin = (at - HEADER) << 5
+    if (word === 0) {
+      do at++
+      while (at < words && state[at] === 0)
+      logits.fill(Number.NEGATIVE_INFINITY, begin, (at - HEADER) << 5)
+      continue
+    }
+    const end = Math.min(begin + 32, logits.length)
+    for (let token = begin, bits = word; token < end; token++, bits >>>= 1) {
+      if ((bits & 1) === 0) logits[token] = Number.NEGATIVE_INFINITY
+    }
+    at++
+  }
+}
+
+export function maskAllows(state: Int32Array, token: number): boolean {
+  return ((state[HEADER + (token >> 5)]! >>> (token & 31)) & 1) === 1
+}

@@ -1,0 +1,103 @@
+/** Tool calls as grammar: which calls, with which arguments, are let through, and where. */
+import type { Constraint } from '../messages.js'
+import { ALL, charsOf, intersect, complement } from './charset.js'
+import { ConstraintError } from './errors.js'
+import { alt, chars, type Node, optional, ref, repeat, seq, text } from './grammar.js'
+import { addSchema } from './schema.js'
+import { isToolFormat, TOOL_SYNTAXES, type ToolSyntax } from './tool-syntax.js'
+
+type Tools = Constraint & { type: 'tools' }
+
+export interface ToolRules {
+  /** The answer without thinking. */
+  node: Node
+  syntax: ToolSyntax
+  unenforced: string[]
+}
+
+/** @throws ConstraintError */
+export function addTools(rules: Map<string, Node>, constraint: Tools): ToolRules {
+  if (!isToolFormat(constraint.format)) {
+    throw new ConstraintError('tools', `unknown tool format ${JSON.stringify(constraint.format)}`)
+  }
+  const syntax = TOOL_SYNTAXES[constraint.format]
+  const named = constraint.choice !== 'auto' && constraint.choice !== 'required'
+  const tools = constraint.tools.filter(tool => !named || tool.name === constraint.choice)
+  if (tools.length === 0) {
+    throw new ConstraintError('tools', named ? `there is no tool named ${JSON.stringify(constraint.choice)}` : 'no tools')
+  }
+  const unenforced: string[] = []
+  const calls = tools.map((tool, i) => {
+    const index = constraint.tools.indexOf(tool)
+    const added = addSchema(rules, argumentsSchema(tool.parameters), {
+      strict: false,
+      param: `tools/${index}/parameters`,
+      prefix: `tool${i}.`
+    })
+    unenforced.push(...added.unenforced.map(pointer => `tools/${index}/parameters${pointer}`))
+    return call(syntax, tool.name, added.node)
+  })
+  rules.set('call', alt(...calls))
+  return { node: answer(rules, syntax, constraint), syntax, unenforced }
+}
+
+/** Arguments are always an object, whatever a tool without parameters says. */
+function argumentsSchema(parameters: unknown): unknown {
+  if (parameters === undefined || parameters === null) return { type: 'object', properties: {} }
+  if (typeof parameters !== 'object' || Array.isArray(parameters)) return parameters
+  return { ...parameters, type: 'object' }
+}
+
+function call(syntax: ToolSyntax, name: string, args: Node): Node {
+  if (syntax.style === 'named') return seq(text(name), text(syntax.middle[0]!), args, text(syntax.end))
+  const quoted = text(JSON.stringify(name))
+  return seq(
+    text('{"name":'),
+    optional(text(' ')),
+    quoted,
+    text(','),
+    optional(text(' ')),
+    text(`"${syntax.argumentsKey}":`),
+    optional(text(' ')),
+    args,
+    text('}')
+  )
+}
+
+function answer(rules: Map<string, Node>, syntax: ToolSyntax, { choice, parallel }: Tools): Node {
+  const many = parallel && syntax.name !== 'harmony'
+  rules.set('section', section(syntax, many))
+  if (choice === 'auto') return auto(syntax, many)
+  const trigger = syntax.triggers[0]!
+  const begin = syntax.name === 'llama3' ? text('') : text(trigger)
+  if (!many || syntax.separator !== null) return seq(begin, ref('section'))
+  const one = seq(begin, ref('section'))
+  return seq(one, repeat(seq(text('\n'), one), 0, null))
+}
+
+/** What follows a trigger. */
+function section(syntax: ToolSyntax, many: boolean): Node {
+  if (syntax.style === 'named') {
+    const one = seq(text(syntax.open), ref('call'))
+    const more = many && syntax.separator !== null ? repeat(seq(text(syntax.separator), one), 0, null) : text('')
+    return seq(one, more, text(syntax.close))
+  }
+  const blank = alt(text(''), text(' '), text('\n'))
+  const more = many && syntax.separator !== null ? repeat(seq(text(syntax.separator.trim()), blank, ref('call')), 0, null) : text('')
+  if (syntax.array) return seq(optional(text(' ')), text('['), blank, ref('call'), more, blank, text(']'))
+  return syntax.close === '' ? seq(ref('call'), more) : seq(blank, ref('call'), more, blank, text(syntax.close))
+}
+
+function auto(syntax: ToolSyntax, many: boolean): Node {
+  // After a section that only the end of the answer closes, the answer ends.
+  const loop = many && syntax.close !== '' && syntax.separator === null
+  const free: Node = {
+    kind: 'free',
+    triggers: syntax.triggers.map(trigger => ({ trigger, rule: 'section' })),
+    loop: loop || (many && syntax.name === 'function-tag')
+  }
+  if (syntax.name !== 'llama3') return free
+  const other = chars(intersect(ALL, complement(charsOf('{ \n\t'))))
+  return alt(ref('section'), text(''), seq(other, free), seq(chars(charsOf(' \n\t')), free))
+}
+
