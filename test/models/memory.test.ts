@@ -76,11 +76,12 @@ t.test('streams and threads', async t => {
 
 t.test('the figures of the model of the package, and of this machine', async t => {
   const file = path.join(packageRoot(), 'models', 'MiniMind2-Small-26M-q8_0.gguf')
-  const context = { batchRows: 512, cacheTypeK: 'f16', cacheTypeV: 'f16' }
+  const context = { batchRows: 512, cacheTypeK: 'f16', cacheTypeV: 'f16', flashAttention: 'auto' } as const
   const figures = readModelFigures(file, context)
   t.match(figures, { weights: 31_183_744, trainingContext: 32_768 })
-  // 8 layers x 2 heads x 64 x keys and values x 2 bytes, and the row of the attention mask.
-  t.equal(figures.perCell, 8 * 2 * 64 * 2 * 2 + 6 * 512)
+  const keysAndValues = 8 * 2 * 64 * 2 * 2
+  t.ok(figures.perCell >= keysAndValues, 'and what a batch takes per cell')
+  t.ok(figures.perCell < 3 * keysAndValues)
   const quarter = readModelFigures(file, { ...context, cacheTypeK: 'q8_0', cacheTypeV: 'q8_0' })
   t.ok(quarter.perCell < figures.perCell)
 
@@ -91,7 +92,7 @@ t.test('the figures of the model of the package, and of this machine', async t =
 
 t.test('a damaged file is refused in one line', async t => {
   const folder = t.testdir({ 'cut.gguf': 'GGUF\u0003\0\0\0' })
-  const context = { batchRows: 512, cacheTypeK: 'f16', cacheTypeV: 'f16' }
+  const context = { batchRows: 512, cacheTypeK: 'f16', cacheTypeV: 'f16', flashAttention: 'auto' } as const
   t.throws(() => readModelFigures(path.join(folder, 'cut.gguf'), context), {
     name: 'BackendError',
     code: 'load_failed',
