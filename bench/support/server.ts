@@ -108,6 +108,8 @@ export async function withServer<T>(command: Command, use: (server: Server) => P
   try {
     return await use(server)
   } catch (error) {
+    // Its connections break before its end is known.
+    await new Promise(resolve => setTimeout(resolve, 300))
     const exit = server.exit()
     if (exit === null) throw error
     throw new Error(`${command.name} ended (${exit.signal ?? exit.code}):\n${server.log()}`, { cause: error })

@@ -33,16 +33,17 @@ export function quantiles(samples: ArrayLike<number>): Quantiles {
 
 export class Tally {
   readonly #whole: StreamResult[] = []
+  readonly #gaps: number[] = []
   readonly #refusals: number[] = []
   readonly #flaws: string[] = []
   #left = 0
   #broken = 0
 
   /**
-   * `tokens`: how many the answer should have.
+   * `tokens`: how many the answer should have. `slowReader`: its gaps are the client's doing and are not counted.
    * @returns the milliseconds for which a 429 asked the client to stay away, 0 for other results.
    */
-  add(result: StreamResult, tokens: number): number {
+  add(result: StreamResult, tokens: number, slowReader = false): number {
     const waitMs = refusalWaitMs(result)
     if (waitMs !== null) {
       this.#refusals.push(result.endedAt - result.startedAt)
@@ -50,8 +51,10 @@ export class Tally {
     }
     const wrong = result.aborted ? null : flaw(result, tokens)
     if (result.aborted) this.#left++
-    else if (wrong === null) this.#whole.push({ ...result, text: '' })
-    else {
+    else if (wrong === null) {
+      this.#whole.push({ ...result, text: '' })
+      if (!slowReader) for (const gap of gaps(result.arrivals)) this.#gaps.push(gap)
+    } else {
       this.#broken++
       if (this.#flaws.length < 10) this.#flaws.push(wrong)
     }
@@ -68,7 +71,7 @@ export class Tally {
       flaws: this.#flaws,
       goodput: (sum(this.#whole.map(result => tokensBetween(result, from, to))) * 1000) / (to - from),
       firstToken: quantiles(this.#whole.map(firstTokenMs)),
-      gap: quantiles(this.#whole.flatMap(result => gaps(result.arrivals))),
+      gap: quantiles(this.#gaps),
       refusal: quantiles(this.#refusals)
     }
   }
