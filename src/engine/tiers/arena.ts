@@ -42,7 +42,7 @@ export class Arena {
   readonly #warm: ArenaOptions['warm']
   readonly #slabs: Array<{ buffer: SharedArrayBuffer; bytes: Uint8Array }> = []
   /** Free chunks; taken from the end. */
-  readonly #free: number[] = []
+  #free: number[] = []
   #warming: SharedArrayBuffer | null = null
   #committed = 0
   #chunks = 0
@@ -174,7 +174,7 @@ export class Arena {
     // Below the free chunks of older slabs, whose pages are there already.
     const fresh: number[] = []
     for (let i = count - 1; i >= 0; i--) fresh.push(first + i)
-    this.#free.unshift(...fresh)
+    this.#free = fresh.concat(this.#free)
   }
 
   /** Has the next slab made ready when half a slab is left. */

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import fc from 'fast-check'
@@ -11,6 +12,7 @@ import {
   bytesInFolder,
   chainOf,
   filesEnding,
+  inThreadWorker,
   openStore,
   temporaryFolder,
   tokensOf
@@ -392,6 +394,7 @@ t.test(
             cuttable,
             chunkBytes: 1024,
             writeBehindMs: 1,
+            spawn: inThreadWorker,
             disk: { capBytes: diskCap }
           })
         let store = open()
@@ -416,25 +419,25 @@ t.test(
               const refs = store.lookup(chain, from)
               let position = from - (from % grid)
               for (const ref of refs) {
-                t.equal(ref.start, position)
+                assert.equal(ref.start, position)
                 position += grid
-                t.ok(ref.usable <= ref.end && ref.usable > ref.start)
-                if (ref !== refs.at(-1)) t.equal(ref.usable, position)
-                if (!cuttable) t.equal(ref.usable, ref.end)
+                assert.ok(ref.usable <= ref.end && ref.usable > ref.start)
+                if (ref !== refs.at(-1)) assert.equal(ref.usable, position)
+                if (!cuttable) assert.equal(ref.usable, ref.end)
                 const loaded = await store.load(ref)
                 if (loaded === null) continue
                 const owner = [...truth.values()].find(({ meta }) => meta.hash === ref.hash)!
                 const prefix = tokens.subarray(ref.start, ref.usable)
-                t.strictSame(loaded, owner.blob)
-                t.strictSame(owner.meta.tokens.subarray(0, prefix.length), prefix)
-                t.equal(owner.meta.root, chain.root)
+                assert.deepEqual(loaded, owner.blob)
+                assert.deepEqual(owner.meta.tokens.subarray(0, prefix.length), prefix)
+                assert.equal(owner.meta.root, chain.root)
               }
-              if (refs.length > 0) t.ok(refs.at(-1)!.usable > from)
+              if (refs.length > 0) assert.ok(refs.at(-1)!.usable > from)
             }
             if (kind === 'flush') await store.flush()
             if (kind === 'clear') {
               store.clear({ salt })
-              t.strictSame(store.lookup(chain, 0), [])
+              assert.deepEqual(store.lookup(chain, 0), [])
             }
             if (kind === 'restart') {
               await store.close()
@@ -442,21 +445,21 @@ t.test(
               await store.ready
             }
             const { ram, disk } = store.stats()
-            t.ok(ram.heldBytes <= ramBytes)
-            t.ok(disk!.queuedBytes <= ramBytes)
-            t.ok(bytesInFolder(folder) <= diskCap)
+            assert.ok(ram.heldBytes <= ramBytes)
+            assert.ok(disk!.queuedBytes <= ramBytes)
+            assert.ok(bytesInFolder(folder) <= diskCap)
           }
           await store.flush()
           const { disk } = store.stats()
-          t.equal(filesEnding(folder, '.kv').length, disk!.pieces)
-          t.equal(disk!.queuedBytes, 0)
-          t.ok(Object.values(disk!.faults).every(count => count === 0))
+          assert.equal(filesEnding(folder, '.kv').length, disk!.pieces)
+          assert.equal(disk!.queuedBytes, 0)
+          assert.ok(Object.values(disk!.faults).every(count => count === 0))
         } finally {
           await store.close()
           fs.rmSync(folder, { recursive: true, force: true })
         }
       }),
-      { numRuns: LONG ? 300 : 25 }
+      { numRuns: LONG ? 2000 : 60 }
     )
   }
 )

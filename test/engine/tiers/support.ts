@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { DiskCore } from '../../../src/engine/tiers/disk/core.js'
+import type { FromWorker, ToWorker } from '../../../src/engine/tiers/disk/protocol.js'
+import type { WorkerPort } from '../../../src/engine/tiers/disk/worker-link.js'
 import { PieceChain, type PieceMeta } from '../../../src/engine/tiers/piece.js'
 import { type StoreOptions, TierStore } from '../../../src/engine/tiers/store.js'
 
@@ -70,4 +73,21 @@ export function filesEnding(folder: string, end: string): string[] {
     .filter(name => name.endsWith(end))
     .map(name => path.join(folder, name))
     .sort()
+}
+
+/** The disk worker in this thread: as asynchronous, and without the price of starting one. */
+export function inThreadWorker(): WorkerPort {
+  let tell: (message: FromWorker) => void = () => {}
+  const core = new DiskCore(message => tell(message))
+  const port = {
+    on(event: string, listener: (message: never) => void) {
+      if (event === 'message') tell = listener as typeof tell
+    },
+    postMessage(message: ToWorker) {
+      setImmediate(() => core.handle(message))
+    },
+    unref() {},
+    async terminate() {}
+  }
+  return port as WorkerPort
 }

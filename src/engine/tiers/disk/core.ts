@@ -69,6 +69,9 @@ export class DiskCore {
         touchPages(message.slab)
         this.#tell({ type: 'done', id: message.id })
         break
+      case 'sync':
+        this.#tell({ type: 'done', id: message.id })
+        break
       case 'close':
         this.#ledger.close()
         this.#tell({ type: 'done', id: message.id })

@@ -219,11 +219,15 @@ export class DiskTier {
     if (entries.length > 0) this.#link.post({ type: 'remove', hashes: entries.map(entry => entry.hash) })
   }
 
-  /** Waits until all that is queued is written, at most `ms`. */
+  /** Waits until all that is queued is written, and all that is to be removed is gone, at most `ms`. */
   async settle(ms: number): Promise<boolean> {
-    if (!this.#writing && this.#queue.length === 0) return true
-    const done = new Promise<true>(resolve => this.#idle.push(() => resolve(true)))
-    return (await timeLimit(done, ms)) ?? false
+    return (await timeLimit(this.#settled(), ms)) ?? false
+  }
+
+  async #settled(): Promise<true> {
+    if (this.#writing || this.#queue.length > 0) await new Promise<void>(resolve => this.#idle.push(resolve))
+    await this.#link.ask({ type: 'sync' })
+    return true
   }
 
   /** Gives up what is not written, tells the disk what was used, ends the worker. */
@@ -418,7 +422,7 @@ export class DiskTier {
   }
 }
 
-/** The promise's value, or null when it takes longer. The timer does not keep the process alive. */
+/** The promise's value, or null when it takes longer. */
 async function timeLimit<T>(promise: Promise<T>, ms: number): Promise<T | null> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<null>(resolve => {

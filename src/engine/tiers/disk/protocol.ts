@@ -42,6 +42,8 @@ export type ToWorker =
   | { type: 'remove'; hashes: PieceHash[] }
   /** Touches every page of fresh shared memory. */
   | { type: 'warm'; id: number; slab: SharedArrayBuffer }
+  /** Answered when everything before it is done. */
+  | { type: 'sync'; id: number }
   | { type: 'close'; id: number }
 
 export interface FoundPiece extends PieceMeta {
@@ -67,5 +69,5 @@ export type FromWorker =
   /** Files that are no longer there. */
   | { type: 'gone'; hashes: PieceHash[]; why: 'evicted' | 'superseded' | 'damaged' | 'vanished' | 'removed' }
   | { type: 'fault'; fault: Fault }
-  /** The answer to `warm` and `close`. */
+  /** The answer to `warm`, `sync` and `close`. */
   | { type: 'done'; id: number }

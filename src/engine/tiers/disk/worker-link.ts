@@ -45,7 +45,6 @@ export class WorkerLink {
   #start(): void {
     const port = this.#spawn()
     this.#port = port
-    port.unref()
     let why = 'the disk worker ended'
     port.on('message', message => this.#receive(message))
     port.on('error', error => {
@@ -80,6 +79,8 @@ export class WorkerLink {
 
   #receive(message: FromWorker): void {
     if (!('id' in message)) {
+      // A process may end while nothing is asked, but not while somebody waits for the index.
+      if (message.type === 'ready') this.#port?.unref()
       this.#onMessage(message)
       return
     }
