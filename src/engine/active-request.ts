@@ -4,9 +4,6 @@ import type { TokenizedPrompt } from './prompt.js'
 import { Stream } from './scheduler/stream.js'
 import { Answer } from './text/answer.js'
 
-/** Reproducible and other requests never share cells: theirs were computed in other shapes. */
-const REPRODUCIBLE_SALT = '\u0000reproducible'
-
 /** One of a request's answers. */
 export class Choice {
   readonly answer: Answer
@@ -31,14 +28,12 @@ export class ActiveRequest {
     readonly id: number,
     readonly params: GenerationRequest,
     readonly arrived: number,
-    readonly prompt: TokenizedPrompt,
-    reproducibleSalt: boolean
+    readonly prompt: TokenizedPrompt
   ) {
-    const salt = reproducibleSalt && params.reproducible ? params.salt + REPRODUCIBLE_SALT : params.salt
     this.choices = Array.from({ length: params.choices }, (_, index) => {
       const stream = new Stream({
         promptTokens: prompt.tokens,
-        salt,
+        salt: params.salt,
         tenant: params.tenant,
         priority: params.priority,
         arrived,

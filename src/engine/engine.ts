@@ -63,6 +63,7 @@ export class Engine {
       answerReserve: ANSWER_RESERVE,
       targetMs: TARGET_MS,
       idleTargetMs: IDLE_TARGET_MS,
+      reproducible: config.reproducible,
       now: this.now
     })
     const { capabilities, info } = backend
@@ -185,8 +186,7 @@ export class Engine {
       id,
       this.config.reproducible ? { ...request, reproducible: true } : request,
       arrived,
-      prompt,
-      !this.config.reproducible
+      prompt
     )
     this.requests.set(id, active)
     for (const choice of active.choices) {

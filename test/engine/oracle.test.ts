@@ -73,6 +73,7 @@ async function withEngine<T>(
   const result = await harness.guard(work(harness))
   await harness.guard(harness.engine.idle())
   harness.engine.scheduler.cache.clear()
+  harness.engine.scheduler.graveyard.clear()
   t.equal(backend.usedCells(), 0, 'the pool is empty afterwards')
   await harness.stop()
   return result
@@ -83,7 +84,7 @@ const textOf = (outcome: Outcome) => outcome.text[0] ?? ''
 t.test(
   'reproducible: alone, cold, cached, together, one of several choices, evicted: the same text',
   async t => {
-    const backend = await load(4096)
+    const backend = await load(count(4096, 8192))
     t.teardown(() => backend.dispose())
     const texts = prompts(count(8, 32))
     t.comment(`${texts.length} prompts`)

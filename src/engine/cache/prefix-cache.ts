@@ -27,6 +27,8 @@ export type OnEvict = (branch: Branch, from: number, to: number) => void
 export class PrefixCache {
   readonly index = new PrefixIndex()
   onEvict: OnEvict | null = null
+  /** Called before cells [from, to), which belong to this sequence alone, are given back to the library. */
+  beforeFree: ((sequence: number, from: number, to: number) => void) | null = null
   /** Cells evicted so far. */
   evictedCells = 0
   /** How often an attached prefix was refused by the guard and computed instead. Stays 0 unless the library misbehaves. */
@@ -88,14 +90,17 @@ export class PrefixCache {
    * Makes the owner's computed tokens [0, upTo) part of the cache. Where another request computed the same run first,
    * the owner swaps onto those cells and its own are freed; where the cache has no room for another holder id, the
    * rest stays the owner's own.
+   * @param swap false: the owner keeps its own cells where another was first, and inserts nothing from there on.
    * @returns the owner's new `shared`.
    */
-  insert(owner: CacheOwner, upTo: number, anchor = false): number {
+  insert(owner: CacheOwner, upTo: number, anchor = false, swap = true): number {
     if (upTo <= owner.shared) return owner.shared
     const last = owner.path.at(-1)
     const root = last ? last.branch : this.index.root(owner.salt)
     const known = this.index.matchFrom(root, owner.shared, owner.tokens, upTo)
+    if (known.length > 0 && !swap) return owner.shared
     for (const { branch, from, to } of known) {
+      this.beforeFree?.(owner.sequence, from, to)
       this.backend.removeRange(owner.sequence, from, to)
       this.backend.copyRange(branch.sequence, owner.sequence, from, to)
     }
@@ -193,6 +198,7 @@ export class PrefixCache {
   private cut(branch: Branch, from: number): number {
     const freed = branch.end - from
     this.onEvict?.(branch, from, branch.end)
+    this.beforeFree?.(branch.sequence, from, branch.end)
     const whole = from <= branch.start
     this.backend.removeRange(branch.sequence, whole ? 0 : from, -1)
     this.index.truncate(branch, from)

@@ -1,5 +1,6 @@
 import type { Backend } from '../backend.js'
 import { PrefixCache } from '../cache/prefix-cache.js'
+import { Graveyard } from '../pool/graveyard.js'
 import { SequenceIds } from '../pool/sequence-ids.js'
 import { ReproducibleShapes } from './chunking.js'
 import { leaderFor, sharePromptRows } from './prompt-shares.js'
@@ -16,6 +17,8 @@ export interface SchedulerOptions {
   /** Step targets in milliseconds, see StepBudget. */
   targetMs: number
   idleTargetMs: number
+  /** Every stream is reproducible: then they may share prefixes with each other. */
+  reproducible: boolean
   now: () => number
 }
 
@@ -32,6 +35,7 @@ export class Scheduler {
   /** By start. */
   readonly running: Stream[] = []
   preemptions = 0
+  readonly graveyard: Graveyard
   private readonly shapes: ReproducibleShapes
   private readonly justStarted: Stream[] = []
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
@@ -43,6 +47,10 @@ export class Scheduler {
     const { sequenceIds, batchRows } = backend.capabilities
     this.ids = new SequenceIds(sequenceIds)
     this.cache = new PrefixCache(backend, this.ids, options.now)
+    this.graveyard = new Graveyard(backend, this.ids)
+    this.cache.beforeFree = (sequence, from, to) => {
+      if (this.appendOnly) this.graveyard.bury(sequence, from, to)
+    }
     this.budget = new StepBudget({
       batchRows,
       targetMs: options.targetMs,
@@ -55,15 +63,25 @@ export class Scheduler {
     return this.backend.capabilities.cells
   }
 
-  /** Cells that hold something: cached prefixes once each, and what running streams computed beyond them. */
+  /** Cells that hold something: cached prefixes once each, what running streams computed beyond them, and the buried. */
   get usedCells(): number {
-    return this.running.reduce((cells, stream) => cells + stream.ownCells, this.cache.cells)
+    return this.running.reduce(
+      (cells, stream) => cells + stream.ownCells,
+      this.cache.cells + this.graveyard.cells
+    )
   }
 
-  /** Whether prefixes can be cut and shared at any token. */
-  private get sharing(): boolean {
+  /** Whether this stream's prefixes can be cut and shared at any token. */
+  private shares(stream: Stream): boolean {
     const { sharesCells, memory } = this.backend.capabilities
-    return sharesCells && (memory === 'attention' || memory === 'window')
+    if (!stream.cachePrompt || !sharesCells || (memory !== 'attention' && memory !== 'window')) return false
+    // Among others a reproducible stream computes everything itself, so that all its cells lie in order.
+    return !stream.reproducible || this.options.reproducible
+  }
+
+  /** While reproducible streams run, no cell is used a second time: see graveyard.ts. */
+  private get appendOnly(): boolean {
+    return this.options.reproducible || this.running.some(stream => stream.reproducible)
   }
 
   add(stream: Stream): void {
@@ -91,6 +109,10 @@ export class Scheduler {
   /** The next step; null when there is nothing to compute. Starts waiting streams and makes room. */
   plan(): StepPlan | null {
     this.startWaiting()
+    if (this.appendOnly && this.cells - this.usedCells < this.running.length) {
+      this.startOver()
+      this.startWaiting()
+    }
     for (;;) {
       const plan = this.compose()
       if (plan.batches.length > 0) return plan
@@ -129,6 +151,7 @@ export class Scheduler {
 
   /** The library found no room although we counted some: evict more, or preempt. False when nothing is left to give. */
   makeRoom(cells: number): boolean {
+    if (this.appendOnly) this.startOver()
     if (this.cache.evict(cells) > 0) return true
     const victim = this.victim()
     if (!victim) return false
@@ -137,12 +160,13 @@ export class Scheduler {
   }
 
   private share(stream: Stream): void {
-    if (!stream.cachePrompt || !this.sharing) return
+    if (!this.shares(stream)) return
     const limit = this.shapes.insertLimit(stream)
+    const swap = !stream.reproducible
     for (const anchor of stream.anchors) {
-      if (anchor > stream.shared && anchor <= limit) this.cache.insert(stream, anchor, true)
+      if (anchor > stream.shared && anchor <= limit) this.cache.insert(stream, anchor, true, swap)
     }
-    this.cache.insert(stream, limit)
+    this.cache.insert(stream, limit, false, swap)
   }
 
   private startWaiting(): void {
@@ -164,13 +188,19 @@ export class Scheduler {
 
   private tryStart(stream: Stream): 'started' | 'passed_over' | 'no_room' {
     const limit = this.shapes.attachLimit(stream)
-    const shares = stream.cachePrompt && this.sharing
+    const shares = this.shares(stream)
     const cached = shares ? this.cache.matchLength(stream.salt, stream.tokens, limit) : 0
     if (shares && leaderFor(stream, this.running, cached, limit, this.lengthsOf(stream))) return 'passed_over'
     // What it attaches to may be idle now and will not be: that cannot be evicted to make room for the rest.
     const pinned = shares ? this.cache.pinnedLength(stream.salt, stream.tokens, limit) : 0
-    const room = this.cells - this.usedCells + this.cache.idleCells() - this.committedCells()
-    if (this.need(stream, pinned) > room && this.running.length > 0) return 'no_room'
+    const need = this.need(stream, pinned)
+    const free = this.cells - this.usedCells - this.committedCells()
+    if (need > free + (this.appendOnly ? 0 : this.cache.idleCells())) {
+      if (this.running.length > 0) return 'no_room'
+      if (this.appendOnly) this.startOver()
+    }
+    // While it runs nothing can be evicted without a fresh start.
+    if (stream.reproducible && need > free) this.cache.evict(need - free)
     const id = this.cache.takeId()
     if (id === undefined) return 'no_room'
     stream.sequence = id
@@ -211,7 +241,7 @@ export class Scheduler {
     const wanted = active.reduce((rows, stream) => rows + stream.behind, 0)
     const goal = Math.min(wanted, batchRows + active.length)
     let free = this.cells - this.usedCells
-    if (free < goal) free += this.cache.evict(goal - free)
+    if (free < goal && !this.appendOnly) free += this.cache.evict(goal - free)
 
     const batches: Chunk[][] = []
     const add = (batch: Chunk[]) => {
@@ -265,12 +295,28 @@ export class Scheduler {
     this.waiting.unshift(stream)
   }
 
+  /**
+   * Reproducible streams have used up the pool: they wait, what was buried is freed, and they compute their tokens again
+   * in cells that lie in order.
+   */
+  private startOver(): void {
+    for (const stream of this.running.filter(stream => stream.reproducible)) this.preempt(stream)
+    this.graveyard.clear()
+    if (!this.options.reproducible) return
+    // Emptied for good: holes would let later cells lie before earlier ones.
+    this.cache.clear()
+    this.graveyard.clear()
+  }
+
   private leaveCells(stream: Stream): void {
+    if (stream.reproducible || this.appendOnly)
+      this.graveyard.bury(stream.sequence, stream.shared, stream.computed)
     this.cache.release(stream)
     this.backend.removeRange(stream.sequence, 0, -1)
     this.ids.give(stream.sequence)
     stream.sequence = -1
     stream.computed = 0
+    if (!this.appendOnly) this.graveyard.clear()
   }
 }
 
