@@ -77,7 +77,10 @@ export async function startServer(command: Command): Promise<Server> {
     async stop(signal = 'SIGTERM', graceMs = 10_000) {
       if (!over()) {
         child.kill(signal)
-        const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+        const timer = setTimeout(() => {
+          console.error(`  ${command.name} did not end within ${graceMs / 1000} s of ${signal}: killed`)
+          child.kill('SIGKILL')
+        }, graceMs)
         await ended
         clearTimeout(timer)
       }
