@@ -1,5 +1,5 @@
 import type { Capabilities } from './backend.js'
-import type { EngineConfig, GenerationRequest, Verdict } from './messages.js'
+import type { EngineConfig, GenerationRequest, QueueState, Verdict } from './messages.js'
 import type { Scheduler } from './scheduler/scheduler.js'
 
 /** A client is never told to come back sooner or later than this, milliseconds. */
@@ -15,6 +15,8 @@ export class Admission {
   arriving = 0
   private msPerFinish: number | null = null
   private lastFinish: number | null = null
+  /** The moment that the last refused request was told. */
+  private nextReturn = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly scheduler: Scheduler,
@@ -27,8 +29,7 @@ export class Admission {
   /** What can be said before the prompt is tokenized; null: go on. */
   onArrival(request: GenerationRequest): Verdict | null {
     if (this.draining) return { kind: 'draining', retryAfterMs: this.retryAfter() }
-    if (this.queued() >= this.config.maxQueue)
-      return { kind: 'full', retryAfterMs: this.retryAfter(), reason: 'queue' }
+    if (this.queued() >= this.config.maxQueue) return this.full('queue')
     for (const { token } of request.sampling.logitBias) {
       if (token < 0 || token >= this.vocabularySize) {
         return { kind: 'invalid', param: 'logit_bias', message: `token ${token} is not in the vocabulary` }
@@ -55,9 +56,11 @@ export class Admission {
       this.queued() > 0 &&
       this.waitingTokens() + tokens.length > maxQueuedTokens
     ) {
-      return { kind: 'full', retryAfterMs: this.retryAfter(), reason: 'queued_tokens' }
+      return this.full('queued_tokens')
     }
-    return { kind: 'admitted', promptTokens: tokens.length }
+    // The time in which nobody was here says nothing about how fast requests finish.
+    if (this.scheduler.running.length + this.scheduler.waiting.length === 0) this.lastFinish = null
+    return { kind: 'admitted', promptTokens: tokens.length, queue: this.state() }
   }
 
   onFinish(): void {
@@ -70,6 +73,21 @@ export class Admission {
     this.lastFinish = now
   }
 
+  /** The queue as it is now, without the request that is being looked at. */
+  private state(): QueueState {
+    return {
+      running: this.scheduler.running.length,
+      waiting: this.scheduler.waiting.length,
+      maxWaiting: this.config.maxQueue,
+      waitingTokens: this.waitingTokens(),
+      maxWaitingTokens: this.config.maxQueuedTokens
+    }
+  }
+
+  private full(reason: 'queue' | 'queued_tokens'): Verdict {
+    return { kind: 'full', retryAfterMs: this.comeBack(), reason, queue: this.state() }
+  }
+
   /** Prompt tokens of streams that have not started. */
   waitingTokens(): number {
     return this.scheduler.waiting.reduce((sum, stream) => sum + stream.tokens.length, 0)
@@ -78,6 +96,18 @@ export class Admission {
   /** Requests that cannot start now and must queue. */
   private queued(): number {
     return this.scheduler.waiting.length + this.arriving - this.scheduler.startable(this.arriving)
+  }
+
+  /**
+   * When a refused request may try again. Each is given a moment of its own, one finished request after the last one's:
+   * who obeys finds room, and not everybody who was refused with him.
+   */
+  private comeBack(): number {
+    const now = this.now()
+    const spacing = this.msPerFinish ?? 0
+    const at = Math.max(now + this.retryAfter(), this.nextReturn + spacing)
+    this.nextReturn = Math.min(at, now + RETRY_BOUNDS.most)
+    return Math.round(this.nextReturn - now)
   }
 
   /** When half of the queue will have drained, by the rate at which requests finish now. */

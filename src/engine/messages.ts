@@ -3,6 +3,7 @@
  * (`serialization: 'json'`, twice as fast as `advanced` for small objects). The engine sends one message per step.
  */
 import type { Capabilities, ModelInfo, SamplerParams } from './backend.js'
+import type { HistogramSnapshot } from './histogram.js'
 
 /** A prompt is a list of segments, so that a later kind (an image) can stand between texts. */
 export type PromptSegment =
@@ -60,10 +61,26 @@ export interface GenerationRequest {
   deadlines: { queue: number | null; firstToken: number | null; total: number | null }
 }
 
+/** The queue as a request met it on arrival. */
+export interface QueueState {
+  running: number
+  waiting: number
+  maxWaiting: number
+  /** Prompt tokens of waiting requests. */
+  waitingTokens: number
+  /** null: no bound. */
+  maxWaitingTokens: number | null
+}
+
 /** What the engine says about a request on arrival. A value, not a status code: HTTP is only one way in. */
 export type Verdict =
-  | { kind: 'admitted'; promptTokens: number }
-  | { kind: 'full'; retryAfterMs: number; reason: 'queue' | 'queued_tokens' | 'pool' }
+  | { kind: 'admitted'; promptTokens: number; queue?: QueueState }
+  | {
+      kind: 'full'
+      retryAfterMs: number
+      reason: 'queue' | 'queued_tokens' | 'pool'
+      queue?: QueueState
+    }
   | { kind: 'tooLong'; promptTokens: number; limit: number }
   | { kind: 'draining'; retryAfterMs: number }
   /** `param` names the field of the GenerationRequest. */
@@ -162,6 +179,22 @@ export interface EngineStats {
   }
   /** Milliseconds of the last step, and its rows. */
   lastStep: { ms: number; rows: number }
+  /** Milliseconds of all steps. */
+  stepTimes: HistogramSnapshot
+  /** Bytes of memory that the engine process holds (resident set). */
+  memoryBytes: number
+  /** Absent while the cache has no tier below the pool. */
+  tiers?: Partial<Record<'ram' | 'disk', TierStats>>
+}
+
+/** Bytes. The last two never decrease while a process lives. */
+export interface TierStats {
+  used: number
+  cap: number
+  /** Written into this tier. */
+  spilled: number
+  /** Read back from it. */
+  restored: number
 }
 
 export interface EngineConfig {

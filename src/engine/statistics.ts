@@ -1,10 +1,14 @@
 import type { Admission } from './admission.js'
+import { FixedHistogram } from './histogram.js'
 import type { CachedTokens, EngineStats } from './messages.js'
 import type { Scheduler } from './scheduler/scheduler.js'
 import { type Chunk, rowsOf } from './scheduler/step-plan.js'
 
 /** At most this often while steps run, milliseconds. */
 const PUBLISH_EVERY = 250
+
+/** Upper bounds of the step times, milliseconds: single tokens on a GPU to long prompts on a slow CPU. */
+const STEP_BOUNDS = [1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000]
 
 /** Counts what happens, and publishes it: metrics, health and a dashboard subscribe. */
 export class Statistics {
@@ -21,6 +25,7 @@ export class Statistics {
     failed: 0
   }
   private lastStep = { ms: 0, rows: 0 }
+  private readonly stepTimes = new FixedHistogram(STEP_BOUNDS)
   private published = 0
 
   constructor(
@@ -33,6 +38,7 @@ export class Statistics {
   stepDone(chunks: readonly Chunk[], ms: number): void {
     this.counters.steps++
     this.lastStep = { ms, rows: rowsOf(chunks) }
+    this.stepTimes.observe(ms)
     for (const { stream, from, count, output } of chunks) {
       this.counters.promptTokens += Math.max(0, Math.min(from + count, stream.promptLength) - from)
       if (output) this.counters.generatedTokens++
@@ -60,7 +66,9 @@ export class Statistics {
         usedSequenceIds: ids.used
       },
       counters: structuredClone(this.counters),
-      lastStep: this.lastStep
+      lastStep: this.lastStep,
+      stepTimes: this.stepTimes.snapshot(),
+      memoryBytes: process.memoryUsage.rss()
     }
   }
 

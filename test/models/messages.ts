@@ -110,6 +110,8 @@ export function poolStats(running: number): EngineStats {
       cancelled: 0,
       failed: 0
     },
-    lastStep: { ms: 0, rows: 0 }
+    lastStep: { ms: 0, rows: 0 },
+    stepTimes: { bounds: [1, 10], counts: [0, 0, 0], sum: 0 },
+    memoryBytes: 0
   }
 }
