@@ -18,7 +18,8 @@ export function createLogger({ logFormat, logLevel }: Pick<Config, 'logFormat' |
     colorize: terminal,
     ignore: 'pid,hostname,reqId',
     translateTime: 'HH:MM:ss',
-    sync: true
+    sync: true,
+    singleLine: true
   })
   return { logger: pino({ level: logLevel, base: undefined }, stream), pretty }
 }
