@@ -75,7 +75,7 @@ export class Arena {
   }
 
   chunksFor(bytes: number): number {
-    return Math.ceil(bytes / this.chunkBytes)
+    return Math.max(1, Math.ceil(bytes / this.chunkBytes))
   }
 
   /** @returns null when there are not enough free chunks. */

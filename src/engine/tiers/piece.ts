@@ -34,7 +34,8 @@ export function pieceHash(parent: PieceHash, tokens: Int32Array): PieceHash {
 }
 
 function digest(hash: ReturnType<typeof createHash>): PieceHash {
-  return hash.digest('hex').slice(0, HASH_LENGTH)
+  // Not a slice of the whole digest's hex: that would keep the whole alive.
+  return hash.digest().toString('hex', 0, HASH_LENGTH / 2)
 }
 
 /** The bytes of token ids, no copy. Little-endian on every platform that llama.cpp's binaries exist for here. */

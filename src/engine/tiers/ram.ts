@@ -6,7 +6,7 @@ import { PieceIndex } from './piece-index.js'
  * What an entry costs beside its blob and its token ids: hashes, index nodes, objects. An upper figure; see
  * docs/cache-store.md for the measurement.
  */
-export const ENTRY_OVERHEAD_BYTES = 1024
+export const ENTRY_OVERHEAD_BYTES = 1536
 
 /** Anchors are evicted last, until they hold this share of the chunks; then the oldest of them goes first. */
 const ANCHOR_SHARE = 0.8

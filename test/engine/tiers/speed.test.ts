@@ -5,6 +5,7 @@ import t from 'tap'
 import { fingerprintDigest } from '../../../src/engine/tiers/disk/format.js'
 import { modelFolder } from '../../../src/engine/tiers/disk/names.js'
 import { writeFile } from '../../../src/engine/tiers/disk/piece-file.js'
+import type { PieceRef } from '../../../src/engine/tiers/store.js'
 import { blobOf, chainOf, MODEL, openStore, temporaryFolder, tokensOf } from './support.js'
 
 const LONG = process.env.OCTAVO_TEST_LONG === '1'
@@ -66,4 +67,38 @@ t.test('the loop is not held up while pieces are written without end', { timeout
   t.ok(writtenBytes > 20e6)
   t.ok(delay.percentile(50) < 10e6)
   await store.close({ deadlineMs: 100 })
+})
+
+t.test('a piece from memory and from disk', { timeout: 60_000 }, async t => {
+  const folder = temporaryFolder(t)
+  const options = { ramBytes: 128 << 20, chunkBytes: 65_536 }
+  const blob = new Uint8Array(1 << 20).fill(7)
+  const chain = chainOf(tokensOf(1, 256 * 64))
+  const first = openStore(folder, options)
+  await first.ready
+  for (const piece of chain.pieces(0)) first.put(piece, blob)
+  const began = performance.now()
+  t.match(await first.close(), { complete: true, pieces: 64 })
+  const flushMs = performance.now() - began
+
+  const second = openStore(folder, options)
+  await second.ready
+  const timed = async (run: (ref: PieceRef) => unknown) => {
+    const times: number[] = []
+    for (const ref of second.lookup(chain, 0)) {
+      const began = performance.now()
+      await run(ref)
+      times.push(performance.now() - began)
+    }
+    return times.sort((a, b) => a - b)[times.length >> 1]!
+  }
+  const disk = await timed(ref => second.fetch(ref))
+  const staging = new Uint8Array(1 << 20).fill(1)
+  const memory = await timed(ref => void second.load(ref, staging))
+  t.comment(
+    `1 MiB, p50: from disk (page cache) ${disk.toFixed(2)} ms, from memory ${memory.toFixed(2)} ms; ` +
+      `64 MiB flushed in ${flushMs.toFixed(0)} ms`
+  )
+  t.ok(memory < disk)
+  await second.close()
 })

@@ -54,6 +54,15 @@ function attempt(file: string, meta: PieceMeta, bytes: number): Uint8Array | str
   }
 }
 
+function throws(run: () => unknown): boolean {
+  try {
+    run()
+    return false
+  } catch {
+    return true
+  }
+}
+
 const meta = chainOf(tokensOf(1, 300), 'a secret salt').piece(256, 300)
 const blob = blobOf(meta, 20)
 
@@ -96,6 +105,10 @@ t.test('whatever is done to a file, a reader gets the blob or a refusal', async 
     const flipped = Buffer.from(good)
     flipped[at]! ^= 1 << (at % 8)
     check(flipped)
+    if (at < headBytes(44)) {
+      const scan = () => scanFile(file, MODEL, Buffer.alloc(4096))
+      if (!throws(scan)) t.fail(`the index took over a flip of byte ${at}`)
+    }
   }
   for (let length = 0; length < good.length; length += 7) check(good.subarray(0, length))
   check(Buffer.concat([good, Buffer.of(0)]))

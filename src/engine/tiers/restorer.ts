@@ -1,0 +1,130 @@
+import type { Stream } from '../scheduler/stream.js'
+import type { CostModel } from './cost-model.js'
+import type { PieceChain } from './piece.js'
+import type { PieceTransfer } from './piece-transfer.js'
+import type { PieceRef, TierStore } from './store.js'
+
+/** What is left to bring back for one stream. */
+interface Restoration {
+  refs: PieceRef[]
+  /** Pieces on disk are fetched into memory beforehand; false: it could not be. */
+  fetched: Map<PieceRef, boolean>
+  startedAt: number
+}
+
+/** Fetches from disk that are under way for one stream at a time. */
+const READ_AHEAD = 4
+
+/** Brings prefixes back from RAM and disk where that is cheaper than computing them: some pieces per step. */
+export class Restorer {
+  restoredBytes = 0
+  private readonly active = new Map<Stream, Restoration>()
+
+  constructor(
+    private readonly transfer: PieceTransfer,
+    private readonly store: TierStore,
+    private readonly cost: CostModel,
+    /** Makes room for this many cells; false when there is none. */
+    private readonly makeRoom: (cells: number) => boolean,
+    /** A fetch has ended: a step may go on. */
+    private readonly awaken: () => void,
+    private readonly now: () => number
+  ) {}
+
+  isRestoring(stream: Stream): boolean {
+    return this.active.has(stream)
+  }
+
+  /**
+   * Looks for pieces that continue what the stream is attached to.
+   * @param limit no further than this.
+   * @returns whether there is anything to restore.
+   */
+  begin(stream: Stream, chain: PieceChain, limit: number): boolean {
+    const found = this.store.lookup(chain, stream.computed, limit)
+    const refs: PieceRef[] = []
+    let depth = stream.computed
+    for (const ref of found) {
+      const tokens = Math.min(ref.usable, limit) - depth
+      if (tokens <= 0) continue
+      if (!this.cost.worthRestoring(tokens, depth, ref.tier, ref.bytes)) {
+        stream.missReason = 'below_cost'
+        break
+      }
+      refs.push(ref)
+      depth += tokens
+    }
+    if (refs.length === 0) return false
+    this.active.set(stream, { refs, fetched: new Map(), startedAt: this.now() })
+    return true
+  }
+
+  /** The stream left: nothing more is restored for it. */
+  forget(stream: Stream): void {
+    this.active.delete(stream)
+  }
+
+  /**
+   * Restores pieces for at most about `budgetMs`.
+   * @param onProgress the stream's `computed` has grown: its new cells can be shared.
+   * @returns streams that are done.
+   */
+  work(budgetMs: number, onProgress: (stream: Stream) => void): Stream[] {
+    const until = this.now() + budgetMs
+    const done: Stream[] = []
+    for (const [stream, restoration] of this.active) {
+      while (restoration.refs.length > 0) {
+        this.readAhead(restoration)
+        const ref = restoration.refs[0] as PieceRef
+        if (ref.tier === 'disk' && !restoration.fetched.has(ref)) break
+        if (!this.restoreOne(stream, ref, restoration)) restoration.refs = []
+        else {
+          restoration.refs.shift()
+          onProgress(stream)
+        }
+        if (this.now() >= until) break
+      }
+      if (restoration.refs.length === 0) {
+        this.active.delete(stream)
+        done.push(stream)
+      }
+      if (this.now() >= until) break
+    }
+    return done
+  }
+
+  private readAhead(restoration: Restoration): void {
+    const waiting = restoration.refs.slice(0, READ_AHEAD).filter(ref => ref.tier === 'disk')
+    for (const ref of waiting) {
+      if (restoration.fetched.has(ref) || this.fetching.has(ref)) continue
+      this.fetching.add(ref)
+      this.store.fetch(ref).then(
+        ok => this.fetchEnded(restoration, ref, ok),
+        () => this.fetchEnded(restoration, ref, false)
+      )
+    }
+  }
+
+  private readonly fetching = new WeakSet<PieceRef>()
+
+  private fetchEnded(restoration: Restoration, ref: PieceRef, ok: boolean): void {
+    restoration.fetched.set(ref, ok)
+    this.awaken()
+  }
+
+  private restoreOne(stream: Stream, ref: PieceRef, restoration: Restoration): boolean {
+    if (restoration.fetched.get(ref) === false) return false
+    const from = stream.computed
+    if (!this.makeRoom(ref.end - ref.start)) return false
+    const begun = this.now()
+    // In memory now, or gone: a promise would mean that it was evicted again since it was fetched.
+    const blob = this.store.load({ ...ref, tier: 'ram' })
+    if (!(blob instanceof Uint8Array)) return false
+    if (!this.transfer.restore(blob, ref, stream.sequence, from, ref.usable)) return false
+    stream.computed = ref.usable
+    stream.restored[ref.tier] += ref.usable - from
+    this.restoredBytes += ref.bytes
+    this.cost.observeRestore(ref.tier, ref.bytes, this.now() - begun)
+    return true
+  }
+}
