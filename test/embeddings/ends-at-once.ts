@@ -1,0 +1,2 @@
+/** An embedding process that crashes while it starts. */
+process.exit(3)
