@@ -1,25 +1,14 @@
 /** A chat request as the engine's own request. Pure: no lookup, no I/O. */
-import type { Constraint, GenerationRequest } from '../../engine/messages.js'
+import type { GenerationRequest } from '../../engine/messages.js'
+import { type Conversation, type ConversationContext, type GenerationPlan, planGeneration } from '../conversation.js'
 import { invalidValue, unsupportedValue } from '../errors.js'
-import type { RenderedPrompt, TemplateInput } from '../template/types.js'
-import { toTemplateMessages, toTemplateTools } from './chat-messages.js'
+import type { TemplateInput } from '../template/types.js'
+import { toTemplateMessages } from './chat-messages.js'
+import { toToolUse } from './chat-tools.js'
 import { hasSeed, toSamplerParams, toStops } from './sampling.js'
 import type { ChatRequest } from './schema/chat.js'
 
-/** Who asks. Decides what caches are shared and whose turn it is. */
-export interface Caller {
-  /** Part of every cache key; '' when all callers share (no keys configured). */
-  salt: string
-  /** API key (hashed) or address. */
-  tenant: string
-}
-
-export interface ChatContext {
-  caller: Caller
-  vocabularySize: number
-  /** The model's chat template; throws `template_error`. */
-  render(input: TemplateInput): RenderedPrompt
-}
+export type { Caller, ConversationContext as ChatContext } from '../conversation.js'
 
 /** What the fields of a GenerationRequest are called in a chat request, for the engine's own refusals. */
 export function chatParamNames(body: ChatRequest): Record<string, string> {
@@ -30,7 +19,8 @@ export function chatParamNames(body: ChatRequest): Record<string, string> {
     sampling: 'temperature',
     'sampling.logitBias': 'logit_bias',
     logprobs: 'top_logprobs',
-    constraint: body.grammar == null ? 'response_format' : 'grammar'
+    constraint: body.grammar == null ? 'response_format' : 'grammar',
+    schema: 'response_format.json_schema.schema'
   }
 }
 
@@ -49,51 +39,58 @@ export function checkChatRequest(body: ChatRequest): void {
     throw unsupportedValue('modalities', 'this model answers with text only.')
   }
   maxTokens(body)
-  toConstraint(body)
+  const constraint = toConstraint(body)
+  if (toToolUse(body).calling && constraint?.type === 'grammar') {
+    throw invalidValue('grammar', "it cannot be combined with 'tools'.")
+  }
 }
 
 /** @throws ApiError */
-export function toGenerationRequest(body: ChatRequest, context: ChatContext): GenerationRequest {
+export function toGenerationRequest(body: ChatRequest, context: ConversationContext): GenerationRequest {
+  return planChat(body, context).request
+}
+
+/** @throws ApiError */
+export function planChat(body: ChatRequest, context: ConversationContext): GenerationPlan {
   checkChatRequest(body)
-  const sampling = toSamplerParams(body, context.vocabularySize)
-  const prompt = context.render(toTemplateInput(body))
-  return {
-    prompt: [{ type: 'text', parseSpecial: true, ...prompt }],
+  const conversation: Conversation = {
+    input: toTemplateInput(body),
+    calling: toToolUse(body).calling,
+    constraint: toConstraint(body),
+    sampling: toSamplerParams(body, context.vocabularySize),
     maxTokens: maxTokens(body),
     choices: body.n ?? 1,
-    sampling,
     stop: toStops(body.stop),
     ignoreEndOfText: body.ignore_eos ?? false,
-    emitSpecial: false,
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : null,
-    constraint: toConstraint(body),
     cachePrompt: body.cache_prompt ?? true,
-    salt: saltOf(context.caller, body.cache_salt),
-    tenant: context.caller.tenant,
-    priority: 0,
-    reproducible: hasSeed(body) && sampling.temperature === 0,
-    deadlines: { queue: null, firstToken: null, total: null }
+    cacheSalt: body.cache_salt ?? null,
+    reproducible: hasSeed(body)
   }
+  return planGeneration(conversation, context)
 }
 
 /** What the model's template is given; also for routes that only render. */
 export function toTemplateInput(
-  body: Pick<ChatRequest, 'messages' | 'tools' | 'chat_template_kwargs' | 'reasoning_effort'>
+  body: Pick<
+    ChatRequest,
+    | 'messages'
+    | 'tools'
+    | 'tool_choice'
+    | 'functions'
+    | 'function_call'
+    | 'chat_template_kwargs'
+    | 'reasoning_effort'
+  >
 ): TemplateInput {
   return {
     messages: toTemplateMessages(body.messages),
-    tools: toTemplateTools(body),
+    tools: toToolUse(body).tools,
     variables: {
       ...(body.reasoning_effort == null ? {} : { reasoning_effort: body.reasoning_effort }),
       ...body.chat_template_kwargs
     }
   }
-}
-
-/** Both parts keep their own field, so that no choice of one can imitate another caller's. */
-function saltOf(caller: Caller, cacheSalt: string | null | undefined): string {
-  if (cacheSalt == null || cacheSalt === '') return caller.salt
-  return `${caller.salt}\0${cacheSalt}`
 }
 
 /** `max_completion_tokens` is the newer name. -1 (llama.cpp): as many as fit. */
@@ -105,7 +102,7 @@ function maxTokens(body: ChatRequest): number | null {
   return value
 }
 
-function toConstraint(body: ChatRequest): Constraint | null {
+function toConstraint(body: ChatRequest): Conversation['constraint'] {
   const format = body.response_format
   const json = format !== undefined && format.type !== 'text'
   if (body.grammar != null) {

@@ -7,7 +7,7 @@ import { type Static, type TSchema, Type } from 'typebox'
 import { ChatMessage } from './content.js'
 import { LegacyFunctionCall, LegacyFunctions, Tool, ToolChoice } from './tools.js'
 
-const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
+export const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
 
 /** How the answer is drawn; the same fields in all of OpenAI's text routes. */
 export const samplingFields = {
