@@ -92,15 +92,16 @@ function environment(options: CommonOptions): Environment {
     cores: cpus.length,
     memoryGiB: Math.round(os.totalmem() / 2 ** 30),
     loadBefore: Math.round(os.loadavg()[0]! * 100) / 100,
-    octavo: `${packageVersion()} ${commit()}`.trim(),
+    octavo: `${packageVersion()} ${commit(path.dirname(options.octavo))}`.trim(),
     llamaServer: options.llamaServer === null ? null : peerVersion(options.llamaServer)
   }
 }
 
-function commit(): string {
+/** Of the checkout that the measured build lies in; '' where there is none. */
+function commit(folder: string): string {
   try {
     return execFileSync('git', ['describe', '--always', '--dirty'], {
-      cwd: packageRoot(),
+      cwd: folder,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore']
     }).trim()
