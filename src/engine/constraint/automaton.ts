@@ -133,7 +133,9 @@ function determinise(nfa: Nfa, start: number, final: number, limit: number): Dfa
 
 /** Cuts overlapping edges into disjoint ones with all their targets; edges with the same targets are joined. */
 function split(edges: Edge[]): Array<{ on: CharSet; targets: number[] }> {
-  const cuts = [...new Set(edges.flatMap(edge => edge.on.flatMap(([a, b]) => [a, b + 1])))].sort((a, b) => a - b)
+  const cuts = [...new Set(edges.flatMap(edge => edge.on.flatMap(([a, b]) => [a, b + 1])))].sort(
+    (a, b) => a - b
+  )
   const index = new Map(cuts.map((cut, i) => [cut, i]))
   const pieces: Array<Set<number>> = cuts.map(() => new Set())
   for (const edge of edges) {
@@ -196,7 +198,8 @@ export function minimise(dfa: Dfa): Dfa {
     const names = new Map<string, number>()
     group = group.map((own, state) => {
       const reached = new Map<number, CharSet>()
-      for (const { on, to } of edges[state]!) reached.set(group[to]!, union(reached.get(group[to]!) ?? [], on))
+      for (const { on, to } of edges[state]!)
+        reached.set(group[to]!, union(reached.get(group[to]!) ?? [], on))
       const signature = [...reached].sort((a, b) => a[0] - b[0]).map(([to, on]) => `${to}:${on.join(';')}`)
       const name = `${own}|${signature.join('|')}`
       if (!names.has(name)) names.set(name, names.size)
@@ -276,7 +279,12 @@ export function ofLength(min: number, max: number | null): Dfa {
     0,
     String,
     count => count >= min,
-    count => (max === null && count >= min ? [{ on: ALL, to: count }] : count === max ? [] : [{ on: ALL, to: count + 1 }])
+    count =>
+      max === null && count >= min
+        ? [{ on: ALL, to: count }]
+        : count === max
+          ? []
+          : [{ on: ALL, to: count + 1 }]
   )
 }
 

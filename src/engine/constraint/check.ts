@@ -27,7 +27,8 @@ export function checkGrammar(grammar: Grammar): Grammar {
   if (grammar.rules.size > MAX_RULES) throw new GrammarError(`more than ${MAX_RULES} rules`)
   for (const [name, node] of grammar.rules) {
     for (const target of references(node)) {
-      if (!grammar.rules.has(target)) throw new GrammarError(`rule ${name} refers to ${target}, which is not defined`)
+      if (!grammar.rules.has(target))
+        throw new GrammarError(`rule ${name} refers to ${target}, which is not defined`)
     }
   }
   if (!grammar.rules.has(grammar.root)) throw new GrammarError(`there is no rule named ${grammar.root}`)

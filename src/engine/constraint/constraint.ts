@@ -14,7 +14,12 @@ import { addTools } from './tools.js'
 /** A constraint, and how the model thinks before it answers: the constraint holds for what comes after the thinking. */
 export type ConstraintInput = Constraint & { thinking?: Thinking }
 
-const PARAM = { json_object: 'response_format', json_schema: 'schema', grammar: 'grammar', tools: 'tools' } as const
+const PARAM = {
+  json_object: 'response_format',
+  json_schema: 'schema',
+  grammar: 'grammar',
+  tools: 'tools'
+} as const
 
 /** @throws ConstraintError */
 export function prepareConstraint(input: ConstraintInput): PreparedGrammar {
@@ -56,16 +61,26 @@ function prepare(input: ConstraintInput): PreparedGrammar {
       control.push(...added.syntax.control)
       unenforced = added.unenforced
       answer = added.node
-      if (input.thinking?.kind === 'channels') return finish(rules, channels(answer, input.choice), control, unenforced)
+      if (input.thinking?.kind === 'channels')
+        return finish(rules, channels(answer, input.choice), control, unenforced)
       break
     }
   }
   return finish(rules, afterThinking(input.thinking, answer), control, unenforced)
 }
 
-function finish(rules: Map<string, Node>, root: Node, control: string[], unenforced: string[]): PreparedGrammar {
+function finish(
+  rules: Map<string, Node>,
+  root: Node,
+  control: string[],
+  unenforced: string[]
+): PreparedGrammar {
   rules.set('root', root)
-  return { ebnf: printGrammar(checkGrammar({ root: 'root', rules })), control: [...new Set(control)], unenforced }
+  return {
+    ebnf: printGrammar(checkGrammar({ root: 'root', rules })),
+    control: [...new Set(control)],
+    unenforced
+  }
 }
 
 /** Harmony: a forced call comes after the analysis; with `auto` the free text holds all the channels. */

@@ -6,13 +6,13 @@ import { ALL, type CharSet, charSet, complement } from './charset.js'
 import { GrammarError, MAX_REPEAT } from './check.js'
 import { alt, chars, type Grammar, type Node, ref, repeat, seq, text } from './grammar.js'
 
-const MAX_LENGTH = 200_000
+export const MAX_GRAMMAR_LENGTH = 200_000
 const MAX_NESTING = 100
 const NAME = /[a-zA-Z0-9_-]/
 
 /** @throws GrammarError with the line of the mistake. */
 export function parseGbnf(source: string): Grammar {
-  if (source.length > MAX_LENGTH) throw new GrammarError(`longer than ${MAX_LENGTH} characters`)
+  if (source.length > MAX_GRAMMAR_LENGTH) throw new GrammarError(`longer than ${MAX_GRAMMAR_LENGTH} characters`)
   return new Parser(source).parse()
 }
 
@@ -164,7 +164,8 @@ class Parser {
 
   private hex(digits: number): number {
     const value = this.source.slice(this.at, this.at + digits).join('')
-    if (!new RegExp(`^[0-9a-fA-F]{${digits}}$`).test(value)) this.fail(`expected ${digits} hexadecimal digits`)
+    if (!new RegExp(`^[0-9a-fA-F]{${digits}}$`).test(value))
+      this.fail(`expected ${digits} hexadecimal digits`)
     this.at += digits
     return this.checked(Number.parseInt(value, 16))
   }

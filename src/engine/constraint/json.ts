@@ -17,7 +17,24 @@ export const NUMBER = ref('number')
 export function jsonRules(): Array<[string, Node]> {
   const member = seq(STRING, COLON, ANY_VALUE)
   return [
-    ['ws', alt(text(''), text(' '), seq(text('\n'), repeat(chars([[0x20, 0x20], [0x09, 0x09]]), 0, 20)))],
+    [
+      'ws',
+      alt(
+        text(''),
+        text(' '),
+        seq(
+          text('\n'),
+          repeat(
+            chars([
+              [0x20, 0x20],
+              [0x09, 0x09]
+            ]),
+            0,
+            20
+          )
+        )
+      )
+    ],
     ['string', ANY_STRING],
     ['number', ANY_NUMBER],
     ['value', alt(ANY_OBJECT, ANY_ARRAY, STRING, NUMBER, text('true'), text('false'), text('null'))],
@@ -40,7 +57,9 @@ export function literal(value: unknown): Node {
     return brackets(seq(...value.flatMap((item, i) => (i > 0 ? [COMMA, literal(item)] : [literal(item)]))))
   }
   if (typeof value === 'object' && value !== null) {
-    const members = Object.entries(value).map(([key, item]) => seq(text(JSON.stringify(key)), COLON, literal(item)))
+    const members = Object.entries(value).map(([key, item]) =>
+      seq(text(JSON.stringify(key)), COLON, literal(item))
+    )
     return braces(seq(...members.flatMap((member, i) => (i > 0 ? [COMMA, member] : [member]))))
   }
   return text(JSON.stringify(value))

@@ -65,7 +65,9 @@ function combine(keyword: string, x: unknown, y: unknown): unknown {
       return types.length === 0 ? false : types
     }
     case 'enum': {
-      const both = (x as unknown[]).filter(value => (y as unknown[]).some(other => isDeepStrictEqual(value, other)))
+      const both = (x as unknown[]).filter(value =>
+        (y as unknown[]).some(other => isDeepStrictEqual(value, other))
+      )
       return both.length === 0 ? false : both
     }
     case 'const':
@@ -140,7 +142,8 @@ function mergeObjectKeywords(merged: ObjectSchema, a: ObjectSchema, b: ObjectSch
   const patterns = new Set([...keys(a.patternProperties), ...keys(b.patternProperties)])
   if (patterns.size > 0) {
     if (a.additionalProperties !== undefined || b.additionalProperties !== undefined) {
-      if (!isDeepStrictEqual(a.patternProperties, b.patternProperties)) throw new MergeError('patternProperties')
+      if (!isDeepStrictEqual(a.patternProperties, b.patternProperties))
+        throw new MergeError('patternProperties')
     }
     merged.patternProperties = Object.fromEntries(
       [...patterns].map(pattern => [

@@ -10,13 +10,30 @@ const DIGIT = chars([[0x30, 0x39]])
 const WHOLE: Node = alt(text('0'), seq(chars([[0x31, 0x39]]), repeat(DIGIT, 0, DIGITS - 1)))
 
 /** Any JSON integer of up to 15 digits; no exponent. */
-export const ANY_INTEGER: Node = alt(WHOLE, seq(text('-'), chars([[0x31, 0x39]]), repeat(DIGIT, 0, DIGITS - 1)))
+export const ANY_INTEGER: Node = alt(
+  WHOLE,
+  seq(text('-'), chars([[0x31, 0x39]]), repeat(DIGIT, 0, DIGITS - 1))
+)
 /** Any JSON number of up to 15 + 15 digits, with an exponent of up to two. */
 export const ANY_NUMBER: Node = seq(
   optional(text('-')),
   WHOLE,
   optional(seq(text('.'), repeat(DIGIT, 1, DIGITS))),
-  optional(seq(chars([[0x45, 0x45], [0x65, 0x65]]), optional(chars([[0x2b, 0x2b], [0x2d, 0x2d]])), repeat(DIGIT, 1, 2)))
+  optional(
+    seq(
+      chars([
+        [0x45, 0x45],
+        [0x65, 0x65]
+      ]),
+      optional(
+        chars([
+          [0x2b, 0x2b],
+          [0x2d, 0x2d]
+        ])
+      ),
+      repeat(DIGIT, 1, 2)
+    )
+  )
 )
 
 export interface NumberLimits {
@@ -47,7 +64,8 @@ export function numberDfas(limits: NumberLimits): { positive: Dfa | null; negati
   const low = tightest(limits.minimum, limits.exclusiveMinimum, (a, b) => a > b)
   const high = tightest(limits.maximum, limits.exclusiveMaximum, (a, b) => a < b)
   const grid = limits.multipleOf === null ? null : decimal(limits.multipleOf)
-  if (limits.multipleOf !== null && !(limits.multipleOf > 0)) throw new NumberLimitError('multipleOf must be above 0')
+  if (limits.multipleOf !== null && !(limits.multipleOf > 0))
+    throw new NumberLimitError('multipleOf must be above 0')
   const above = low && low.value >= 0 ? bound(low) : null
   const below = high && bound(high)
   const zero = { whole: '0', fraction: '', exclusive: true }
@@ -62,9 +80,14 @@ export function numberDfas(limits: NumberLimits): { positive: Dfa | null; negati
   }
 }
 
-function tightest(plain: number | null, exclusive: number | null, tighter: (a: number, b: number) => boolean) {
+function tightest(
+  plain: number | null,
+  exclusive: number | null,
+  tighter: (a: number, b: number) => boolean
+) {
   if (plain === null && exclusive === null) return null
-  if (exclusive === null || (plain !== null && tighter(plain, exclusive))) return { value: plain!, exclusive: false }
+  if (exclusive === null || (plain !== null && tighter(plain, exclusive)))
+    return { value: plain!, exclusive: false }
   return { value: exclusive, exclusive: true }
 }
 
@@ -110,7 +133,13 @@ function magnitude(
   if (modulus > 1000) throw new NumberLimitError(`multipleOf with more than 3 significant digits`)
   if (low && low.whole.length > DIGITS) throw new NumberLimitError(`a bound of more than ${DIGITS} digits`)
   const decimals = integer ? 0 : grid ? Math.max(scale, 0) : DIGITS
-  const digit = (order: Order, against: Bound | null, at: number, part: 'whole' | 'fraction', value: number): Order => {
+  const digit = (
+    order: Order,
+    against: Bound | null,
+    at: number,
+    part: 'whole' | 'fraction',
+    value: number
+  ): Order => {
     if (!against || order !== '=') return order
     const other = Number(against[part][at] ?? '0')
     return value < other ? '<' : value > other ? '>' : '='

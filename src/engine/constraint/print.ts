@@ -3,12 +3,11 @@
  * automata, because that is what the engine masks quickly (see automaton.ts).
  */
 import { compileDfa, type Dfa, TooManyStatesError } from './automaton.js'
-import { type CharSet, complement, intersect, subtract } from './charset.js'
+import { type CharSet, intersect, subtract } from './charset.js'
 import type { Grammar, Node } from './grammar.js'
 import { utf8Sequences } from './utf8.js'
 
 const ASCII: CharSet = [[0, 0x7f]]
-const NOT_ASCII = complement(ASCII)
 /** Largest automaton that a regular rule is turned into; beyond it is written as it stands. */
 const MAX_STATES = 256
 
@@ -160,17 +159,16 @@ class Printer {
     if (!name) {
       name = this.helper()
       this.untils.set(stop, name)
-      this.rule(
-        name,
-        `TagDispatch(stop_eos=false, stop_str=(${printText(stop)}), loop_after_dispatch=false)`
-      )
+      this.rule(name, `TagDispatch(stop_eos=false, stop_str=(${printText(stop)}), loop_after_dispatch=false)`)
     }
     return name
   }
 
   private free({ triggers, loop }: Node & { kind: 'free' }): string {
     const name = this.helper()
-    const pairs = triggers.map(({ trigger, rule }) => `(${printText(trigger)}, ${this.name(rule)}), `).join('')
+    const pairs = triggers
+      .map(({ trigger, rule }) => `(${printText(trigger)}, ${this.name(rule)}), `)
+      .join('')
     this.rule(name, `TagDispatch(${pairs}stop_eos=true, stop_str=(), loop_after_dispatch=${loop})`)
     return name
   }
@@ -186,21 +184,19 @@ export function printText(value: string): string {
 }
 
 /**
- * Ways to write a set of characters, any of which may match. The engine's classes (version 0.1.27) are right for ASCII,
- * and for "everything but these ASCII characters". Beyond, it takes the numbers in a class for bytes (its issues 696
- * and 848), so the UTF-8 is spelled out in byte ranges; a class of one byte must be doubled to be read as one.
+ * Ways to write a set of characters, any of which may match. The engine's classes (version 0.1.27) are right for ASCII
+ * only: beyond, a class takes numbers for bytes, and a negated one lets every byte above 127 through, also where that
+ * is no UTF-8 (its issues 696 and 848). So the UTF-8 is spelled out in byte ranges; a class of one byte must be doubled
+ * to be read as one.
  */
 export function printSet(set: CharSet): string[] {
   const ascii = intersect(set, ASCII)
-  const beyond = subtract(set, ASCII)
-  const everything = beyond.length === NOT_ASCII.length && beyond.every(([a, b], i) => a === NOT_ASCII[i]![0] && b === NOT_ASCII[i]![1])
-  if (everything) {
-    const missing = subtract(ASCII, ascii)
-    return missing.length > 0 ? [`[^${ranges(missing)}]`] : [`[${ranges(ASCII)}]`, `[^${ranges(ASCII)}]`]
-  }
   const written = ascii.length > 0 ? [`[${ranges(ascii)}]`] : []
-  for (const sequence of utf8Sequences(beyond)) {
-    written.push(sequence.map(([a, b]) => (a === b ? `[${printChar(a)}${printChar(a)}]` : `[${ranges([[a, b]])}]`)).join(' '))
+  for (const sequence of utf8Sequences(subtract(set, ASCII))) {
+    const bytes = sequence.map(([a, b]) =>
+      a === b ? `[${printChar(a)}${printChar(a)}]` : `[${ranges([[a, b]])}]`
+    )
+    written.push(bytes.join(' '))
   }
   return written
 }
@@ -216,4 +212,3 @@ function printChar(code: number): string {
   if (code <= 0xffff) return `\\u${code.toString(16).padStart(4, '0')}`
   return `\\U${code.toString(16).padStart(8, '0')}`
 }
-

@@ -15,11 +15,15 @@ export class PatternError extends Error {
 }
 
 const DIGIT: CharSet = [[0x30, 0x39]]
-const WORD: CharSet = charSet([[0x30, 0x39], [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]])
-const SPACE: CharSet = union(
-  charsOf('\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff'),
-  [[0x2000, 0x200a]]
-)
+const WORD: CharSet = charSet([
+  [0x30, 0x39],
+  [0x41, 0x5a],
+  [0x5f, 0x5f],
+  [0x61, 0x7a]
+])
+const SPACE: CharSet = union(charsOf('\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff'), [
+  [0x2000, 0x200a]
+])
 const DOT = complement(charsOf('\n\r\u2028\u2029'))
 const MAX_LENGTH = 2000
 const MAX_REPEAT = 1000
@@ -101,7 +105,8 @@ class Parser {
     const min = this.number()
     const max = this.take(',') ? (this.peek() === '}' ? null : this.number()) : min
     this.take('}')
-    if (min > MAX_REPEAT || (max ?? 0) > MAX_REPEAT) throw new PatternError(`repeats more than ${MAX_REPEAT} times`)
+    if (min > MAX_REPEAT || (max ?? 0) > MAX_REPEAT)
+      throw new PatternError(`repeats more than ${MAX_REPEAT} times`)
     return [min, max]
   }
 
@@ -203,7 +208,8 @@ class Parser {
     }
     const hex = () => Number.parseInt(this.next() + this.next() + this.next() + this.next(), 16)
     const high = hex()
-    if (high < 0xd800 || high > 0xdbff || this.peek() !== '\\' || this.source[this.at + 1] !== 'u') return high
+    if (high < 0xd800 || high > 0xdbff || this.peek() !== '\\' || this.source[this.at + 1] !== 'u')
+      return high
     this.at += 2
     return ((high - 0xd800) << 10) + (hex() - 0xdc00) + 0x10000
   }
@@ -233,4 +239,3 @@ class Parser {
     return true
   }
 }
-

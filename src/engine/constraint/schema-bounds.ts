@@ -22,7 +22,8 @@ export function boundSchema(schema: unknown, param: string): asserts schema is S
   const open: Array<[value: unknown, depth: number]> = [[schema, 0]]
   for (let top = open.pop(); top; top = open.pop()) {
     const [value, depth] = top
-    if (depth > MAX_DEPTH) throw new ConstraintError(param, `the schema is nested deeper than ${MAX_DEPTH} levels`)
+    if (depth > MAX_DEPTH)
+      throw new ConstraintError(param, `the schema is nested deeper than ${MAX_DEPTH} levels`)
     if (++nodes > MAX_NODES) throw new ConstraintError(param, `the schema has more than ${MAX_NODES} values`)
     if (typeof value === 'string') characters += value.length
     if (typeof value !== 'object' || value === null) continue

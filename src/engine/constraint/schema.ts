@@ -4,7 +4,7 @@
  * otherwise. A keyword that a grammar cannot hold is an error in strict mode; otherwise it is named in `unenforced`,
  * and holds only when the finished text is validated.
  */
-import { accepts, type Dfa, inverse, intersection, ofTexts, TooManyStatesError } from './automaton.js'
+import { accepts, type Dfa, intersection, inverse, ofTexts, TooManyStatesError } from './automaton.js'
 import { ConstraintError } from './errors.js'
 import { alt, NEVER, type Node, optional, ref, repeat, seq, text } from './grammar.js'
 import * as json from './json.js'
@@ -106,7 +106,8 @@ class SchemaCompiler {
 
   private reference(schema: ObjectSchema, at: string): Node {
     const target = resolvePointer(this.root, String(schema.$ref))
-    if (target === undefined) this.refuse(at, '$ref', `${schema.$ref} does not lead to a schema of this document`)
+    if (target === undefined)
+      this.refuse(at, '$ref', `${schema.$ref} does not lead to a schema of this document`)
     const { $ref, ...rest } = schema
     if (!constrains(rest)) return this.schema(target, at)
     return this.schema(this.merge([rest, target], at, '$ref'), at)
@@ -116,7 +117,11 @@ class SchemaCompiler {
     const { [keyword]: listed, ...rest } = schema
     const branches = listed as Schema[]
     if (keyword === 'oneOf' && !disjoint(branches.map(branch => this.flat(branch, at)))) {
-      this.problem(at, 'oneOf', 'its branches may overlap (only branches of different types, or told apart by a required constant, are supported; use anyOf)')
+      this.problem(
+        at,
+        'oneOf',
+        'its branches may overlap (only branches of different types, or told apart by a required constant, are supported; use anyOf)'
+      )
     }
     return alt(
       ...branches.map((branch, i) => {
@@ -221,7 +226,8 @@ class SchemaCompiler {
   }
 
   private number(schema: ObjectSchema, integer: boolean, at: string): Node {
-    const limit = (keyword: string) => (typeof schema[keyword] === 'number' ? (schema[keyword] as number) : null)
+    const limit = (keyword: string) =>
+      typeof schema[keyword] === 'number' ? (schema[keyword] as number) : null
     const limits = {
       integer,
       minimum: limit('minimum'),
@@ -234,7 +240,9 @@ class SchemaCompiler {
     if (Object.values(limits).every(value => value === null || typeof value === 'boolean')) {
       return integer ? this.shared('integer', plain) : json.NUMBER
     }
-    const dfas = this.automaton(at, limits.multipleOf === null ? 'minimum' : 'multipleOf', null, () => numberDfas(limits))
+    const dfas = this.automaton(at, limits.multipleOf === null ? 'minimum' : 'multipleOf', null, () =>
+      numberDfas(limits)
+    )
     if (!dfas) return plain
     const sign = (dfa: Dfa | null, prefix: string) => (dfa ? [seq(text(prefix), this.addAutomaton(dfa))] : [])
     return alt(...sign(dfas.positive, ''), ...sign(dfas.negative, '-'))
@@ -250,21 +258,33 @@ class SchemaCompiler {
     // Before 2020-12 a tuple was an array under `items`, and its rest `additionalItems`.
     const tuple = Array.isArray(schema.items)
     const prefix = ((tuple ? schema.items : schema.prefixItems) ?? []) as Schema[]
-    const rest = ((tuple ? schema.additionalItems : schema.items) ?? (schema.unevaluatedItems as Schema) ?? prefix.length === 0) as Schema
+    const rest = ((tuple ? schema.additionalItems : schema.items) ??
+      (schema.unevaluatedItems as Schema) ??
+      prefix.length === 0) as Schema
     const min = Number(schema.minItems ?? 0)
     let max = schema.maxItems === undefined ? null : Number(schema.maxItems)
     if (min > MAX_ITEMS) this.refuse(at, 'minItems', `above ${MAX_ITEMS} is not supported`)
-    if (max !== null && max > MAX_ITEMS) max = this.problem(at, 'maxItems', `above ${MAX_ITEMS} is not supported`) ?? null
+    if (max !== null && max > MAX_ITEMS)
+      max = this.problem(at, 'maxItems', `above ${MAX_ITEMS} is not supported`) ?? null
     if (max !== null && max < min) return NEVER
-    const fixed = prefix.slice(0, max ?? prefix.length).map((item, i) => this.schema(item, `${at}/prefixItems/${i}`))
+    const fixed = prefix
+      .slice(0, max ?? prefix.length)
+      .map((item, i) => this.schema(item, `${at}/prefixItems/${i}`))
     const item = this.schema(rest, `${at}/items`)
     const more = (first: boolean, low: number, high: number | null): Node => {
       if (high === 0 || item === NEVER) return low > 0 ? NEVER : text('')
       if (!first) return repeat(seq(json.COMMA, item), low, high)
-      const list = seq(item, repeat(seq(json.COMMA, item), Math.max(low - 1, 0), high === null ? null : high - 1))
+      const list = seq(
+        item,
+        repeat(seq(json.COMMA, item), Math.max(low - 1, 0), high === null ? null : high - 1)
+      )
       return low > 0 ? list : optional(list)
     }
-    let items = more(prefix.length === 0, Math.max(min - fixed.length, 0), max === null ? null : max - fixed.length)
+    let items = more(
+      prefix.length === 0,
+      Math.max(min - fixed.length, 0),
+      max === null ? null : max - fixed.length
+    )
     for (let i = fixed.length - 1; i >= 0; i--) {
       const here = seq(i > 0 ? json.COMMA : text(''), fixed[i]!, items)
       items = i < min ? here : optional(here)
@@ -279,13 +299,20 @@ class SchemaCompiler {
     const open = schema.properties === undefined && patterns.length === 0
     const others = (schema.additionalProperties ?? schema.unevaluatedProperties ?? open) as Schema
     const names = [...new Set([...Object.keys(properties), ...required])]
-    const dfas = patterns.map(([pattern]) => this.automaton(at, 'patternProperties', null, () => patternDfa(pattern)))
+    const dfas = patterns.map(([pattern]) =>
+      this.automaton(at, 'patternProperties', null, () => patternDfa(pattern))
+    )
     const members = names.flatMap(name => {
       const own = Object.hasOwn(properties, name) ? [properties[name]!] : []
       const matching = patterns.filter((_, i) => dfas[i] && accepts(dfas[i], name)).map(([, value]) => value)
       const parts = [...own, ...matching]
       const path = `${at}/properties/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
-      const value = parts.length === 0 ? others : parts.length === 1 ? parts[0]! : this.merge(parts, path, 'patternProperties')
+      const value =
+        parts.length === 0
+          ? others
+          : parts.length === 1
+            ? parts[0]!
+            : this.merge(parts, path, 'patternProperties')
       const node = this.schema(value, path)
       const allowed = schema.propertyNames === undefined || allowsValue(schema.propertyNames as Schema, name)
       if (allowed && node !== NEVER) {
@@ -330,7 +357,9 @@ class SchemaCompiler {
       if (node === NEVER) return
       const all = limit ? [...parts, limit] : parts
       const listed = names.length > 0 ? [...all, inverse(ofTexts(names))] : all
-      const content = this.automaton(at, 'properties', null, () => (listed.length > 0 ? listed.reduce(intersection) : null))
+      const content = this.automaton(at, 'properties', null, () =>
+        listed.length > 0 ? listed.reduce(intersection) : null
+      )
       let key: Node = json.STRING
       if (content) {
         const name = this.rule(null)
@@ -353,7 +382,12 @@ class SchemaCompiler {
     if (flat === false) return { accepts: [false], edges: [[]] }
     if (flat === true) return null
     const { pattern, minLength, maxLength, enum: listed, const: one, type: _type, ...rest } = flat
-    if (constrains(rest)) this.problem(at, 'propertyNames', 'only pattern, minLength, maxLength, enum and const are supported in it')
+    if (constrains(rest))
+      this.problem(
+        at,
+        'propertyNames',
+        'only pattern, minLength, maxLength, enum and const are supported in it'
+      )
     const values = one !== undefined ? [one] : (listed as unknown[] | undefined)
     return this.automaton(at, 'propertyNames', null, () => {
       const content = contentDfa({
@@ -371,7 +405,12 @@ class SchemaCompiler {
     for (const [keyword, value] of Object.entries(schema)) {
       if (ANNOTATIONS.has(keyword) || COMPOSED.has(keyword) || keyword in KEYWORDS_OF_TYPE) continue
       if (keyword.startsWith('x-') || this.isImplied(keyword, value, schema)) continue
-      this.problem(at, keyword, UNENFORCEABLE.has(keyword) ? 'is not supported' : 'is not known', UNENFORCEABLE.has(keyword))
+      this.problem(
+        at,
+        keyword,
+        UNENFORCEABLE.has(keyword) ? 'is not supported' : 'is not known',
+        UNENFORCEABLE.has(keyword)
+      )
     }
   }
 
@@ -399,7 +438,8 @@ class SchemaCompiler {
       return build()
     } catch (error) {
       if (error instanceof TooManyStatesError) this.problem(at, keyword, 'is too complex')
-      else if (error instanceof PatternError || error instanceof NumberLimitError) this.problem(at, keyword, error.message)
+      else if (error instanceof PatternError || error instanceof NumberLimitError)
+        this.problem(at, keyword, error.message)
       else throw error
       return instead
     }
@@ -474,12 +514,17 @@ function factsOf(schema: Schema): Facts {
     part.const !== undefined ? [part.const] : Array.isArray(part.enum) ? part.enum : null
   const properties = new Map<string, unknown[]>()
   for (const name of (schema.required ?? []) as string[]) {
-    const declared = isObject(schema.properties) && Object.hasOwn(schema.properties, name) ? schema.properties[name] : null
+    const declared =
+      isObject(schema.properties) && Object.hasOwn(schema.properties, name) ? schema.properties[name] : null
     const listed = isObject(declared) ? values(declared) : null
     if (listed) properties.set(name, listed)
   }
   const types = schema.type === undefined ? null : ([schema.type].flat() as string[])
-  return { types: types?.map(type => (type === 'integer' ? 'number' : type)) ?? null, values: values(schema), properties }
+  return {
+    types: types?.map(type => (type === 'integer' ? 'number' : type)) ?? null,
+    values: values(schema),
+    properties
+  }
 }
 
 function apart(a: Facts, b: Facts): boolean {
@@ -494,4 +539,3 @@ function apart(a: Facts, b: Facts): boolean {
     return other !== undefined && different(values, other)
   })
 }
-

@@ -7,6 +7,7 @@
  * opened again elsewhere and fed the tokens that they had accepted.
  */
 import type { ConstraintInput } from './constraint.js'
+import { boundConstraint } from './constraint-bounds.js'
 import { ConstraintError } from './errors.js'
 import { type Matcher, StreamMatcher } from './matcher.js'
 import type { FromWorker, PreparedGrammar, SharedVocabulary } from './protocol.js'
@@ -86,6 +87,8 @@ class Service implements ConstraintService {
   }
 
   async compile(constraint: ConstraintInput): Promise<CompiledConstraint> {
+    // Before anything walks through it recursively, here or on the way to the thread.
+    boundConstraint(constraint)
     const key = JSON.stringify(constraint)
     let entry = this.entries.get(key)
     if (entry) {
@@ -152,7 +155,9 @@ class Service implements ConstraintService {
     // Behind others in the queue of its thread, it waits for these as well.
     const timer = setTimeout(() => {
       this.settle(entry, thread)
-      entry.reject(new ConstraintError(entry.param, `too complex: it did not compile within ${limit / 1000} s`))
+      entry.reject(
+        new ConstraintError(entry.param, `too complex: it did not compile within ${limit / 1000} s`)
+      )
       this.replace(thread, 'a grammar took too long to compile')
     }, limit * thread.compiling)
     timer.unref()
@@ -305,11 +310,13 @@ class Service implements ConstraintService {
       if (entry.thread !== thread) continue
       this.settle(entry, thread)
       entry.thread = null
-      if (!entry.prepared) entry.reject(new ConstraintError(entry.param, `it could not be compiled (${reason})`))
+      if (!entry.prepared)
+        entry.reject(new ConstraintError(entry.param, `it could not be compiled (${reason})`))
     }
     for (const id of thread.matchers) {
       const known = this.matchers.get(id)
-      if (known && !known.matcher.hasFailed) this.attach(known.matcher, known.entry).catch(error => known.matcher.fail(String(error)))
+      if (known && !known.matcher.hasFailed)
+        this.attach(known.matcher, known.entry).catch(error => known.matcher.fail(String(error)))
     }
   }
 

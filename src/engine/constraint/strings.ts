@@ -9,7 +9,11 @@ const CONTROL: CharSet = [[0, 0x1f]]
 const QUOTED = charsOf('"\\')
 /** Characters that stand for themselves in a JSON string. */
 const RAW = complement(union(CONTROL, QUOTED))
-const HEX: CharSet = [[0x30, 0x39], [0x41, 0x46], [0x61, 0x66]]
+const HEX: CharSet = [
+  [0x30, 0x39],
+  [0x41, 0x46],
+  [0x61, 0x66]
+]
 const SHORT: ReadonlyArray<readonly [code: number, letter: string]> = [
   [0x08, 'b'],
   [0x09, 't'],
@@ -97,7 +101,9 @@ export function wideStates(content: Dfa): number {
 
 function encoded(on: CharSet): Node[] {
   const raw = intersect(on, RAW)
-  const letters = SHORT.filter(([code]) => on.some(([a, b]) => code >= a && code <= b)).map(([, letter]) => letter)
+  const letters = SHORT.filter(([code]) => on.some(([a, b]) => code >= a && code <= b)).map(
+    ([, letter]) => letter
+  )
   const nodes: Node[] = []
   if (raw.length > 0) nodes.push(chars(raw))
   if (letters.length > 0) nodes.push(seq(text('\\'), chars(charsOf(letters.join('')))))

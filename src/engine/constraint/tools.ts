@@ -1,9 +1,10 @@
 /** Tool calls as grammar: which calls, with which arguments, are let through, and where. */
 import type { Constraint } from '../messages.js'
-import { ALL, charsOf, intersect, complement } from './charset.js'
+import { ALL, charsOf, complement, intersect } from './charset.js'
 import { ConstraintError } from './errors.js'
 import { alt, chars, type Node, optional, ref, repeat, seq, text } from './grammar.js'
 import { addSchema } from './schema.js'
+import { isObject } from './schema-bounds.js'
 import { isToolFormat, TOOL_SYNTAXES, type ToolSyntax } from './tool-syntax.js'
 
 type Tools = Constraint & { type: 'tools' }
@@ -24,28 +25,31 @@ export function addTools(rules: Map<string, Node>, constraint: Tools): ToolRules
   const named = constraint.choice !== 'auto' && constraint.choice !== 'required'
   const tools = constraint.tools.filter(tool => !named || tool.name === constraint.choice)
   if (tools.length === 0) {
-    throw new ConstraintError('tools', named ? `there is no tool named ${JSON.stringify(constraint.choice)}` : 'no tools')
+    throw new ConstraintError(
+      'tools',
+      named ? `there is no tool named ${JSON.stringify(constraint.choice)}` : 'no tools'
+    )
   }
   const unenforced: string[] = []
   const calls = tools.map((tool, i) => {
     const index = constraint.tools.indexOf(tool)
-    const added = addSchema(rules, argumentsSchema(tool.parameters), {
-      strict: false,
-      param: `tools/${index}/parameters`,
-      prefix: `tool${i}.`
-    })
-    unenforced.push(...added.unenforced.map(pointer => `tools/${index}/parameters${pointer}`))
+    const param = `tools/${index}/parameters`
+    const schema = argumentsSchema(tool.parameters, param)
+    const added = addSchema(rules, schema, { strict: false, param, prefix: `tool${i}.` })
+    unenforced.push(...added.unenforced.map(pointer => `${param}${pointer}`))
     return call(syntax, tool.name, added.node)
   })
   rules.set('call', alt(...calls))
   return { node: answer(rules, syntax, constraint), syntax, unenforced }
 }
 
-/** Arguments are always an object, whatever a tool without parameters says. */
-function argumentsSchema(parameters: unknown): unknown {
+/** Arguments are always an object; a tool without parameters takes none. */
+function argumentsSchema(parameters: unknown, param: string): unknown {
   if (parameters === undefined || parameters === null) return { type: 'object', properties: {} }
-  if (typeof parameters !== 'object' || Array.isArray(parameters)) return parameters
-  return { ...parameters, type: 'object' }
+  if (!isObject(parameters)) return parameters
+  const types = [parameters.type ?? 'object'].flat()
+  if (types.includes('object')) return { ...parameters, type: 'object' }
+  throw new ConstraintError(param, 'the parameters of a tool are of type object')
 }
 
 function call(syntax: ToolSyntax, name: string, args: Node): Node {
@@ -79,13 +83,19 @@ function answer(rules: Map<string, Node>, syntax: ToolSyntax, { choice, parallel
 function section(syntax: ToolSyntax, many: boolean): Node {
   if (syntax.style === 'named') {
     const one = seq(text(syntax.open), ref('call'))
-    const more = many && syntax.separator !== null ? repeat(seq(text(syntax.separator), one), 0, null) : text('')
+    const more =
+      many && syntax.separator !== null ? repeat(seq(text(syntax.separator), one), 0, null) : text('')
     return seq(one, more, text(syntax.close))
   }
   const blank = alt(text(''), text(' '), text('\n'))
-  const more = many && syntax.separator !== null ? repeat(seq(text(syntax.separator.trim()), blank, ref('call')), 0, null) : text('')
+  const more =
+    many && syntax.separator !== null
+      ? repeat(seq(text(syntax.separator.trim()), blank, ref('call')), 0, null)
+      : text('')
   if (syntax.array) return seq(optional(text(' ')), text('['), blank, ref('call'), more, blank, text(']'))
-  return syntax.close === '' ? seq(ref('call'), more) : seq(blank, ref('call'), more, blank, text(syntax.close))
+  return syntax.close === ''
+    ? seq(ref('call'), more)
+    : seq(blank, ref('call'), more, blank, text(syntax.close))
 }
 
 function auto(syntax: ToolSyntax, many: boolean): Node {
@@ -100,4 +110,3 @@ function auto(syntax: ToolSyntax, many: boolean): Node {
   const other = chars(intersect(ALL, complement(charsOf('{ \n\t'))))
   return alt(ref('section'), text(''), seq(other, free), seq(chars(charsOf(' \n\t')), free))
 }
-

@@ -10,7 +10,9 @@ export function utf8Sequences(set: CharSet): ByteRange[][] {
   return set.flatMap(([low, high]) =>
     STEPS.flatMap((last, i) => {
       const first = i === 0 ? 0 : STEPS[i - 1]! + 1
-      return low > last || high < first ? [] : sequences(encode(Math.max(low, first)), encode(Math.min(high, last)))
+      return low > last || high < first
+        ? []
+        : sequences(encode(Math.max(low, first)), encode(Math.min(high, last)))
     })
   )
 }

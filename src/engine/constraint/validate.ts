@@ -12,13 +12,17 @@ import { isObject, type Schema } from './schema-bounds.js'
 
 export type Finished = { ok: true; value: unknown } | { ok: false; message: string }
 
-/** A pattern as ajv uses it. One that is not regular is not checked: a backtracking matcher could hang the process. */
+/**
+ * A pattern as ajv uses it; its text is what ajv tells patterns apart by. One that is not regular is not checked: a
+ * backtracking matcher could hang the process.
+ */
 function linearRegExp(pattern: string) {
+  const toString = () => `/${pattern}/`
   try {
     const dfa = patternDfa(pattern)
-    return { test: (value: string) => accepts(dfa, value) }
+    return { test: (value: string) => accepts(dfa, value), toString }
   } catch {
-    return { test: () => true }
+    return { test: () => true, toString }
   }
 }
 linearRegExp.code = 'linearRegExp'
@@ -53,7 +57,10 @@ export function checkSchema(schema: Schema, param: string): void {
   try {
     compile(schema)
   } catch (error) {
-    throw new ConstraintError(param, `not a valid JSON schema: ${error instanceof Error ? error.message : error}`)
+    throw new ConstraintError(
+      param,
+      `not a valid JSON schema: ${error instanceof Error ? error.message : error}`
+    )
   }
 }
 
@@ -81,5 +88,8 @@ export function validateFinished(schema: unknown, text: string): Finished {
   const validate = compile(schema as Schema)
   if (validate(value)) return { ok: true, value }
   const [first] = validate.errors ?? []
-  return { ok: false, message: `${first?.instancePath || 'the document'} ${first?.message ?? 'does not fit the schema'}` }
+  return {
+    ok: false,
+    message: `${first?.instancePath || 'the document'} ${first?.message ?? 'does not fit the schema'}`
+  }
 }

@@ -17,7 +17,12 @@ import {
   VERSION,
   type WorkerOptions
 } from './protocol.js'
-import { createNativeCompiler, type NativeCompiler, type NativeGrammar, type NativeMatcher } from './xgrammar.js'
+import {
+  createNativeCompiler,
+  type NativeCompiler,
+  type NativeGrammar,
+  type NativeMatcher
+} from './xgrammar.js'
 
 interface Running {
   grammar: number
@@ -140,9 +145,11 @@ function fail(error: unknown): void {
 }
 
 port.on('message', (message: ToWorker) => {
-  queue = queue.then(() => handle(message)).catch(error => {
-    if (error instanceof ConstraintError && message.type === 'compile') {
-      send({ type: 'refused', grammar: message.grammar, param: error.param, message: error.message })
-    } else fail(error)
-  })
+  queue = queue
+    .then(() => handle(message))
+    .catch(error => {
+      if (error instanceof ConstraintError && message.type === 'compile') {
+        send({ type: 'refused', grammar: message.grammar, param: error.param, message: error.message })
+      } else fail(error)
+    })
 })

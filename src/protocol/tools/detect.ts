@@ -22,7 +22,7 @@ function speaksJson(template: string): boolean {
   if (template.includes('<arg_key>') || template.includes('<parameter=') || template.includes('<parameter name=')) {
     return false
   }
-  return template.includes('"name"') || template.includes('\\"name\\"') || template.includes('tojson')
+  return /"arguments\\?"/.test(template)
 }
 
 /** Whether the template itself tells the model about tools. */

@@ -21,7 +21,9 @@ export class HarmonyParser implements AnswerParser {
   private readonly reasoning = new TextOutput('reasoning', this.out, true)
   private pending = ''
   private header: string | null = null
-  /** null: no message has begun. Text without any header is content. */
+  /** Text between messages: the rest of a header that began in the prompt, or an answer without any markup. */
+  private between = ''
+  /** null: no message has begun. */
   private body: 'content' | 'reasoning' | 'call' | null = null
 
   push(text: string): AnswerEvent[] {
@@ -32,6 +34,7 @@ export class HarmonyParser implements AnswerParser {
 
   end(): AnswerEvent[] {
     this.read(true)
+    if (this.body === null) this.content.write(this.between)
     this.calls.end()
     this.content.flush()
     return this.out.splice(0)
@@ -45,7 +48,8 @@ export class HarmonyParser implements AnswerParser {
       this.pending = this.pending.slice(found.at + found.marker.length)
       if (HEADER.includes(found.marker)) {
         this.close()
-        this.header = (this.header ?? '') + found.marker
+        this.header = (this.header ?? this.between) + found.marker
+        this.between = ''
       } else if (found.marker === MESSAGE) this.open()
       else {
         this.close()
@@ -62,14 +66,20 @@ export class HarmonyParser implements AnswerParser {
     if (this.header !== null) this.header += text
     else if (this.body === 'call') this.calls.arguments(text)
     else if (this.body === 'reasoning') this.reasoning.write(text)
-    // Between messages (` to=...` in front of the first channel) there is only markup.
-    else if (this.body === 'content' || !/^\s*(assistant\b|to=)/.test(text)) this.content.write(text)
-    else this.header = text
+    else if (this.body === 'content') this.content.write(text)
+    else {
+      this.between += text
+      if (mayBeHeader(this.between)) return
+      this.body = 'content'
+      this.content.write(this.between)
+      this.between = ''
+    }
   }
 
   private open(): void {
-    const header = this.header ?? ''
+    const header = this.header ?? this.between
     this.header = null
+    this.between = ''
     const recipient = RECIPIENT.exec(header)?.[1]
     const channel = CHANNEL.exec(header)?.[1]
     if (recipient !== undefined) {
@@ -79,9 +89,16 @@ export class HarmonyParser implements AnswerParser {
   }
 
   private close(): void {
+    if (this.body === null && this.header === null && this.between.trim() === '') this.between = ''
     if (this.body === 'call') this.calls.end()
     if (this.body === 'reasoning') this.reasoning.drop(false)
     if (this.body === 'content') this.content.drop(false)
     this.body = null
   }
+}
+
+/** The beginning of ` to=functions.name` or `assistant to=...`. */
+function mayBeHeader(text: string): boolean {
+  const trimmed = text.trimStart()
+  return 'assistant'.startsWith(trimmed) || /^(assistant)?\s*(t|to|to=[a-zA-Z0-9_.:-]*)?\s*$/.test(trimmed)
 }

@@ -21,7 +21,10 @@ export class JsonCallReader {
   private scanner = new JsonValueScanner()
   private name: string | null = null
   private early = ''
+  /** The value is passed on as it comes. */
   private streaming = false
+  /** The value is a string, or not the arguments: kept until it is whole. */
+  private packed = false
   private hasArguments = false
 
   /** The name is known: it is a call. */
@@ -96,19 +99,17 @@ export class JsonCallReader {
 
   private readValue(text: string, at: number, parts: CallPart[]): number {
     const used = this.scanner.scan(text, at)
-    const piece = text.slice(at, at + used)
-    const before = this.value
-    this.value += piece
-    if (ARGUMENT_KEYS.has(this.key)) {
-      const whole = this.value.trimStart()
-      if (whole !== '' && whole[0] !== '"') {
-        // Blanks before the value are not part of it.
-        const fresh = before.trim() === '' ? piece.trimStart() : piece
-        if (this.name !== null) parts.push({ type: 'arguments', text: fresh })
-        else this.early += fresh
-        this.streaming = true
-        this.hasArguments = true
-      }
+    const piece = this.value === '' ? text.slice(at, at + used).trimStart() : text.slice(at, at + used)
+    if (ARGUMENT_KEYS.has(this.key) && piece !== '' && (this.streaming || piece[0] !== '"') && !this.packed) {
+      // What streams is not kept; that a value has begun is.
+      this.value = ' '
+      if (this.name !== null) parts.push({ type: 'arguments', text: piece })
+      else this.early += piece
+      this.streaming = true
+      this.hasArguments = true
+    } else {
+      this.value += piece
+      this.packed = this.value !== ''
     }
     if (this.scanner.isDone) {
       this.memberDone(parts)
@@ -134,6 +135,7 @@ export class JsonCallReader {
       else this.early += value
     }
     this.streaming = false
+    this.packed = false
   }
 
   private finish(parts: CallPart[]): void {

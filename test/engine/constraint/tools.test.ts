@@ -1,0 +1,128 @@
+import t from 'tap'
+import type { ConstraintInput } from '../../../src/engine/constraint/constraint.js'
+import { createConstraintService } from '../../../src/engine/constraint/service.js'
+import type { Thinking } from '../../../src/engine/constraint/thinking.js'
+import { TOOL_SYNTAXES, type ToolFormat } from '../../../src/engine/constraint/tool-syntax.js'
+import { validateFinished } from '../../../src/engine/constraint/validate.js'
+import { createAnswerParser } from '../../../src/protocol/tools/parser.js'
+import { readVocabulary, spell } from './vocabulary.js'
+import { accepts, randomFrom, walk } from './walk.js'
+
+const weather = {
+  type: 'object',
+  properties: { city: { type: 'string' }, days: { type: 'integer', minimum: 1, maximum: 9 } },
+  required: ['city']
+}
+const clock = { type: 'object', properties: { zone: { enum: ['UTC', 'CET'] } }, required: ['zone'] }
+const tools = [
+  { name: 'weather', parameters: weather },
+  { name: 'clock', parameters: clock }
+]
+const schemas: Record<string, unknown> = { weather, clock }
+const think: Thinking = { kind: 'tags', open: '<think>', close: '</think>', opened: false }
+
+const vocabulary = await readVocabulary()
+const service = createConstraintService({ vocabulary })
+t.teardown(() => service.dispose())
+
+function constraint(format: string, choice: string, parallel: boolean, thinking?: Thinking): ConstraintInput {
+  return { type: 'tools', format, tools, choice, parallel, ...(thinking ? { thinking } : {}) }
+}
+
+function calls(format: ToolFormat, thinking: Thinking | null, text: string) {
+  const parser = createAnswerParser({ format, thinking })
+  const events = [...parser.push(text), ...parser.end()]
+  const found: Array<{ name: string; arguments: string }> = []
+  for (const event of events) {
+    if (event.type === 'call') found.push({ name: event.name, arguments: '' })
+    else if (event.type === 'arguments') found[event.index]!.arguments += event.text
+  }
+  const content = events.flatMap(event => (event.type === 'content' ? [event.text] : [])).join('')
+  return { found, content }
+}
+
+for (const format of Object.keys(TOOL_SYNTAXES) as ToolFormat[]) {
+  const thinking: Thinking | undefined = format === 'harmony' ? { kind: 'channels' } : undefined
+  t.test(`${format}: a required call is always one with valid arguments`, async t => {
+    for (const [seed, choice] of ['required', 'required', 'clock', 'weather'].entries()) {
+      const compiled = await service.compile(constraint(format, choice, false, thinking))
+      const matcher = compiled.matcher()
+      const { text, ended } = await walk(matcher, vocabulary, randomFrom(seed), { closeAfter: 20, most: 3000 })
+      matcher.free()
+      if (!ended) continue
+      const { found, content } = calls(format, thinking ?? null, text)
+      if (!t.equal(found.length, 1, text)) continue
+      t.equal(content, '')
+      if (choice !== 'required') t.equal(found[0]!.name, choice)
+      t.match(validateFinished(schemas[found[0]!.name], found[0]!.arguments), { ok: true }, text)
+    }
+  })
+}
+
+t.test('auto: free text, or a call; once a call has begun it has to be valid', async t => {
+  const compiled = await service.compile(constraint('hermes', 'auto', true, think))
+  const good = [
+    'Just text, 1 < 2 and <tool.',
+    '',
+    '<think>maybe a <tool_call>?</think>\n\nNo.',
+    '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>',
+    'First.\n<tool_call>\n{"name": "weather", "arguments": {"city": "Ulm", "days": 3}}\n</tool_call>\n<tool_call>\n{"name": "clock", "arguments": {"zone": "CET"}}\n</tool_call>'
+  ]
+  const bad = [
+    '<tool_call>\n{"name": "nothing", "arguments": {}}\n</tool_call>',
+    '<tool_call>\n{"name": "clock", "arguments": {"zone": "EST"}}\n</tool_call>',
+    '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>',
+    '<tool_call>\n{"name": "weather", "arguments": {"city": "Ulm", "days": 30}}\n</tool_call>',
+    'x <tool_call> in passing'
+  ]
+  for (const [texts, expected] of [
+    [good, true],
+    [bad, false]
+  ] as const) {
+    for (const text of texts) {
+      const matcher = compiled.matcher()
+      t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, text)
+      matcher.free()
+    }
+  }
+})
+
+t.test('without parallel calls the answer ends with the first', async t => {
+  const one = '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>'
+  for (const [parallel, choice, text, expected] of [
+    [false, 'auto', `${one}\n${one}`, false],
+    [true, 'auto', `${one}\n${one}`, true],
+    [false, 'required', `${one}\n${one}`, false],
+    [true, 'required', `${one}\n${one}`, true],
+    [true, 'required', 'text', false],
+    [true, 'weather', one, false]
+  ] as const) {
+    const matcher = (await service.compile(constraint('hermes', choice, parallel))).matcher()
+    t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, `${choice}, parallel: ${parallel}`)
+    matcher.free()
+  }
+})
+
+t.test('the answer is constrained behind the thinking, whoever opened it', async t => {
+  const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] }
+  const opened: Thinking = { ...think, opened: true }
+  for (const [thinking, text, expected] of [
+    [think, '<think>hm {</think>\n\n{"a": 1}', true],
+    [think, '{"a": 1}', true],
+    [think, 'hm</think>{"a": 1}', false],
+    [opened, 'hm</think>{"a": 1}', true],
+    [opened, 'hm', false],
+    [think, '<think>hm</think> no', false]
+  ] as const) {
+    const matcher = (await service.compile({ type: 'json_schema', strict: true, schema, thinking })).matcher()
+    t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, text)
+    matcher.free()
+  }
+})
+
+t.test('unusable tools are refused with the place', async t => {
+  const broken = { ...constraint('hermes', 'auto', true), tools: [{ name: 'a', parameters: { type: 'nothing' } }] }
+  await t.rejects(service.compile(broken as ConstraintInput), { name: 'ConstraintError', param: 'tools/0/parameters' })
+  await t.rejects(service.compile(constraint('hermes', 'unknown', true)), { name: 'ConstraintError', param: 'tools' })
+  await t.rejects(service.compile(constraint('cobol', 'auto', true)), { name: 'ConstraintError' })
+})
