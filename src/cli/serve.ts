@@ -1,20 +1,19 @@
-import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { defaultModel } from '../config/settings.js'
-import { type Config, loadConfig } from '../config.js'
+import { type Config, loadConfig, UsageError } from '../config.js'
 import { resolveModel } from '../models/download.js'
-import { readMachine, readModelFigures } from '../models/memory.js'
+import { readMachine } from '../models/memory.js'
 import { createModels, type ModelRegistry } from '../models/registry.js'
-import { packageRoot, packageVersion } from '../root.js'
+import { packageVersion } from '../root.js'
 import type { ServerOptions } from '../server/options.js'
 import { type RunningServer, startServer } from '../server/server.js'
 import { banner, readyRecord } from './banner.js'
-import { engineConfig, modelName } from './engine-config.js'
 import { ListenError } from './failure.js'
 import { createLogger } from './logger.js'
+import { type ModelEntry, memoryBudget, modelEntries, modelOptions } from './models.js'
 import { downloadDetail, ProgressLine } from './progress.js'
 import { type StopSignals, watchSignals } from './signals.js'
+import { readWarmup, warmUp } from './warmup.js'
 
 /** Connections that are still open after the drain get this long to take what was written. */
 const closeMs = 3000
@@ -47,45 +46,20 @@ async function run(
 ): Promise<number> {
   const { logger, pretty } = createLogger(config)
   const quiet = quieten(logger)
-  const file = await resolveModel(modelSpec(config), {
-    signal: signals.stop,
-    huggingFace: env.HF_ENDPOINT || undefined,
-    onProgress: step =>
-      progress.show(`downloading ${step.file}`, step.downloadedBytes / step.totalBytes, downloadDetail(step))
-  })
-  progress.clear()
-  const figures = readModelFigures(file, {
-    batchRows: config.batchSize,
-    cacheTypeK: config.cacheTypeK,
-    cacheTypeV: config.cacheTypeV,
-    flashAttention: config.flashAttn
-  })
-  const engine = engineConfig(config, file, figures, readMachine(config.gpuLayers !== 0))
-  const [id = modelName(config.model, file), ...aliases] = config.alias
-  const models = createModels({ models: [{ id, aliases, config: engine }], logger })
+  const warmups = config.warmup === '' ? [] : readWarmup(config.warmup)
+  const models = await chooseModels(config, env, signals, progress, logger)
   let server: RunningServer | undefined
   try {
     // Before the load: a port in use shows at once, and the health routes tell how far the load is.
     server = await listen(config, models, logger)
-    const loading = models.load(undefined, fraction => progress.show(`loading ${id}`, fraction))
+    const loading = preload(models, config, progress)
     await Promise.race([loading, signals.stopped()])
     progress.clear()
     quiet.end()
     if (!signals.stop.aborted) {
-      const { info, capabilities } = await loading
-      const ready = {
-        version: packageVersion(),
-        address: server.address,
-        name: id,
-        info: info!,
-        capabilities: capabilities!,
-        blockSize: engine.blockSize,
-        parallel: engine.parallel,
-        threads: engine.threads,
-        keyed: config.apiKey.length > 0
-      }
-      if (pretty) process.stdout.write(`${banner(ready)}\n`)
-      else logger.info(readyRecord(ready), 'ready')
+      await loading
+      announce(models, config, server, { pretty, logger })
+      await Promise.race([warmUp(server.app, warmups, config.apiKey, logger), signals.stopped()])
       await signals.stopped()
     }
     // The load that was overtaken by a signal ends with the drain.
@@ -110,8 +84,81 @@ function quieten(logger: Logger): { end(): void } {
   }
 }
 
-function modelSpec(config: Config): string {
-  return config.model === defaultModel ? path.join(packageRoot(), 'models', defaultModel) : config.model
+async function chooseModels(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+  signals: StopSignals,
+  progress: ProgressLine,
+  logger: Logger
+): Promise<ModelRegistry> {
+  const entries = modelEntries(config)
+  const files: string[] = []
+  for (const entry of entries) files.push(await localFile(entry, env, signals, progress))
+  progress.clear()
+  const machine = readMachine(config.gpuLayers !== 0)
+  return createModels({
+    models: modelOptions(config, entries, files, machine),
+    logger,
+    memoryBudget: () => memoryBudget(config, machine),
+    times: {
+      loadTimeoutMs: config.loadTimeout * 1000,
+      ttlMs: config.ttl * 1000,
+      onDemandTtlMs: config.onDemandTtl * 1000
+    },
+    bounds: { stepMs: config.stepTimeout * 1000 },
+    breaker: { failures: config.breakerFailures, openMs: config.breakerOpen * 1000 }
+  })
+}
+
+function localFile(
+  entry: ModelEntry,
+  env: NodeJS.ProcessEnv,
+  signals: StopSignals,
+  progress: ProgressLine
+): Promise<string> {
+  return resolveModel(entry.file, {
+    signal: signals.stop,
+    huggingFace: env.HF_ENDPOINT || undefined,
+    onProgress: step =>
+      progress.show(`downloading ${step.file}`, step.downloadedBytes / step.totalBytes, downloadDetail(step))
+  })
+}
+
+async function preload(models: ModelRegistry, config: Config, progress: ProgressLine): Promise<void> {
+  const names = config.preload.length === 0 ? [models.default.id] : config.preload
+  if (names.length === 1 && names[0] === 'none') return
+  for (const name of names) {
+    if (models.get(name) === undefined) throw new UsageError(`--preload: no model is called ${name}`)
+  }
+  for (const name of names) await models.load(name, fraction => progress.show(`loading ${name}`, fraction))
+}
+
+/** Says that requests are taken. What is not loaded yet has nothing to tell. */
+function announce(
+  models: ModelRegistry,
+  config: Config,
+  { address }: RunningServer,
+  { pretty, logger }: { pretty: boolean; logger: Logger }
+): void {
+  const { id, info, capabilities, config: engine } = models.default
+  const others = models.list().length - 1
+  if (info === null || capabilities === null || engine === null) {
+    logger.info({ version: packageVersion(), address, models: models.list().map(model => model.id) }, 'ready')
+    return
+  }
+  const ready = {
+    version: packageVersion(),
+    address,
+    name: id,
+    info,
+    capabilities,
+    blockSize: engine.blockSize,
+    parallel: engine.parallel,
+    threads: engine.threads,
+    keyed: config.apiKey.length > 0
+  }
+  if (!pretty) logger.info({ ...readyRecord(ready), others }, 'ready')
+  else process.stdout.write(`${banner(ready)}\n`)
 }
 
 async function listen(config: Config, models: ModelRegistry, logger: Logger): Promise<RunningServer> {
@@ -121,10 +168,11 @@ async function listen(config: Config, models: ModelRegistry, logger: Logger): Pr
     rateLimit: config.rateLimit,
     corsOrigins: config.corsOrigin,
     bodyLimit: config.bodyLimit,
-    keepAliveMs: config.keepAliveComments * 1000
+    keepAliveMs: config.keepAliveComments * 1000,
+    adminKey: config.adminKey
   }
   try {
-    return await startServer({ models, config: options, logger, port: config.port })
+    return await startServer({ models, registry: models, config: options, logger, port: config.port })
   } catch (error) {
     throw new ListenError(error, config.host, config.port)
   }

@@ -53,13 +53,14 @@ function flagEntry(name: SettingName): string {
 
 function kind(setting: Setting): string {
   if (isSwitch(setting.schema)) return 'switch'
+  if (setting.json) return 'JSON'
   return setting.bytes ? 'bytes' : describe(setting.schema)
 }
 
 function shownDefault(setting: Setting): string {
   if (isSwitch(setting.schema)) return setting.default ? 'on' : 'off'
   if (isList(setting.schema)) return (setting.default as string[]).join(',')
-  if (setting.bytes) return `${(setting.default as number) / 2 ** 20}m`
+  if (setting.bytes && setting.default) return `${(setting.default as number) / 2 ** 20}m`
   return String(setting.default)
 }
 

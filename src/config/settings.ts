@@ -21,6 +21,10 @@ export interface Setting<S extends TSchema = TSchema> {
   synonyms?: Record<string, Static<S>>
   /** A number of bytes: k, m and g may follow it. */
   bytes?: boolean
+  /** A list whose texts may hold commas: only a repeated flag makes it longer. */
+  whole?: boolean
+  /** Text is read as JSON; says in words what it holds. */
+  json?: string
   /** Where the file that gives the other settings is named; has no place in that file. */
   notInFile?: boolean
 }
@@ -41,14 +45,27 @@ const cacheType = oneOf('f32', 'f16', 'bf16', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q
 
 export const defaultModel = 'MiniMind2-Small-26M-q8_0.gguf'
 
+const modelEntry = Type.Object(
+  {
+    model: Type.String({ minLength: 1 }),
+    alias: Type.Optional(Type.Union([Type.String({ minLength: 1 }), texts])),
+    'ctx-size': Type.Optional(countOrNone),
+    parallel: Type.Optional(count),
+    ttl: Type.Optional(seconds),
+    pinned: Type.Optional(Type.Boolean())
+  },
+  { additionalProperties: false }
+)
+
 export const settings = {
   model: setting({
-    schema: Type.String({ minLength: 1 }),
-    default: defaultModel,
+    schema: texts,
+    default: [],
     group: 'Model',
     value: 'MODEL',
     flags: ['-m'],
-    help: 'A GGUF file, hf:owner/repo:quant (Hugging Face) or an https URL. What is not here yet is downloaded once, with resume, into the cache folder of the user. Without it: the small model that comes with the package.'
+    whole: true,
+    help: 'A GGUF file, hf:owner/repo:quant (Hugging Face) or an https URL. What is not here yet is downloaded once, with resume, into the cache folder of the user. Given several times: several models, the first is the default. Without it: the small model that comes with the package.'
   }),
   alias: setting({
     schema: texts,
@@ -56,7 +73,86 @@ export const settings = {
     group: 'Model',
     value: 'NAME',
     flags: ['-a'],
-    help: 'Name of the model in the API, otherwise that of the file. Further names, separated by commas, work too; * answers to any name.'
+    help: 'Name of the (first) model in the API, otherwise that of the file. Further names, separated by commas, work too; * answers to any name.'
+  }),
+  modelsDir: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'Model',
+    value: 'FOLDER',
+    help: 'Serve every GGUF file of this folder and its subfolders, each loaded when it is asked for.'
+  }),
+  models: setting({
+    schema: Type.Array(modelEntry),
+    default: [],
+    group: 'Model',
+    value: 'JSON',
+    json: 'a JSON array of objects with model, and optionally alias, ctx-size, parallel, ttl, pinned',
+    help: 'Models with settings of their own: [{ "model": "x.gguf", "alias": ["a"], "ctx-size": 8192, "parallel": 4, "ttl": 60, "pinned": true }]. Meant for the config file.'
+  }),
+  preload: setting({
+    schema: texts,
+    default: [],
+    group: 'Model',
+    value: 'NAME',
+    help: 'Models loaded at start, separated by commas; none: none of them. Otherwise the default model is. The others are loaded when somebody asks for them.'
+  }),
+  memoryBudget: setting({
+    schema: countOrNone,
+    default: 0,
+    group: 'Model',
+    value: 'BYTES',
+    bytes: true,
+    help: 'Memory that all loaded models together may take. When it is full, the least recently used one that is not in use makes room. 0: what the machine can spare at start.'
+  }),
+  ttl: setting({
+    schema: seconds,
+    default: 600,
+    group: 'Model',
+    value: 'SECONDS',
+    help: 'Unload a model that was loaded at start after being idle for so long; it comes back when somebody asks. 0: never.'
+  }),
+  onDemandTtl: setting({
+    schema: seconds,
+    default: 300,
+    group: 'Model',
+    value: 'SECONDS',
+    help: 'The same for models that were loaded because a request asked for them.'
+  }),
+  loadTimeout: setting({
+    schema: Type.Number({ minimum: 0.1, maximum: 86_400 }),
+    default: 120,
+    group: 'Model',
+    value: 'SECONDS',
+    help: 'How long a request waits for its model to be loaded.'
+  }),
+  warmup: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'Model',
+    value: 'FILE',
+    help: 'JSON file with prompts to compute at start, so that they are cached: { "messages": [...] } or { "prompt": "..." }, with "model" for another than the default; or an array of these.'
+  }),
+  stepTimeout: setting({
+    schema: seconds,
+    default: 120,
+    group: 'Model',
+    value: 'SECONDS',
+    help: 'An engine process stuck in one step for longer is ended and started again; 0: no limit.'
+  }),
+  breakerFailures: setting({
+    schema: count,
+    default: 5,
+    group: 'Model',
+    value: 'N',
+    help: 'After so many failures in a row nothing is started for a while, and requests are refused at once.'
+  }),
+  breakerOpen: setting({
+    schema: Type.Number({ minimum: 0.1, maximum: 86_400 }),
+    default: 60,
+    group: 'Model',
+    value: 'SECONDS',
+    help: 'How long that while is; then one start is tried.'
   }),
 
   ctxSize: setting({
@@ -197,6 +293,13 @@ export const settings = {
     value: 'FILE',
     help: 'File with one key per line, beside those of --api-key.'
   }),
+  adminKey: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'HTTP',
+    value: 'KEY',
+    help: 'Key for the routes under /admin, sent like an API key. Without it they answer to the local machine only.'
+  }),
   corsOrigin: setting({
     schema: texts,
     default: [],
@@ -233,6 +336,13 @@ export const settings = {
     group: 'Log',
     value: 'FORMAT',
     help: 'For people, or one JSON object per line for programs. auto: pretty on a terminal.'
+  }),
+  logFile: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'Log',
+    value: 'FILE',
+    help: 'Write the log as JSON to this file as well: a new one (FILE.1, FILE.2, ...) every day and every 50 MB, seven are kept.'
   }),
   config: setting({
     schema: Type.String(),

@@ -23,6 +23,8 @@ const bytesPerUnit: Record<string, number> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 3
 export function readText(setting: Setting, text: string, source: string): unknown {
   const synonym = setting.synonyms?.[text]
   if (synonym !== undefined) return synonym
+  if (setting.json) return checkValue(setting, fromJson(text), source, text)
+  if (setting.whole) return checkValue(setting, text === '' ? undefined : [text], source, text)
   const value = isList(setting.schema) ? splitList(text) : candidates(setting, text).find(fits(setting))
   return checkValue(setting, value, source, text)
 }
@@ -36,7 +38,15 @@ export function readJson(setting: Setting, value: unknown, source: string): unkn
 
 function checkValue(setting: Setting, value: unknown, source: string, shown: string): unknown {
   if (value !== undefined && fits(setting)(value)) return value
-  throw new UsageError(`${source}: "${shown}" is not ${describe(setting.schema)}`)
+  throw new UsageError(`${source}: "${shown}" is not ${setting.json ?? describe(setting.schema)}`)
+}
+
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function fits(setting: Setting): (value: unknown) => boolean {

@@ -7,10 +7,13 @@ import type {
   GenerationRequest,
   RequestEvent
 } from '../engine/messages.js'
+import type { Clock } from './clock.js'
 import { describeExit, type EngineExit, EngineProcess } from './engine-process.js'
 import { LoadFailedError } from './failures.js'
 import type { Logger } from './log.js'
+import type { Bounds } from './supervisor-options.js'
 import { type Engine, EngineGoneError, type Generation } from './types.js'
+import { Watchdog } from './watchdog.js'
 
 export type Ready = Omit<Extract<FromEngine, { type: 'ready' }>, 'type'>
 export type DrainResult = EngineCalls['drain']['result']
@@ -20,8 +23,8 @@ export interface EngineClientOptions {
   entry: string
   config: EngineConfig
   logger: Logger
-  /** How long the process may take to end, once asked to, before it is killed; milliseconds. */
-  exitMs: number
+  clock: Clock
+  bounds: Pick<Bounds, 'exitMs' | 'heartbeatMs' | 'stepMs'>
   /** Any message is a sign of life; `fraction` (0..1) is how much is loaded. */
   onProgress?: (fraction: number) => void
   onStats?: (stats: EngineStats) => void
@@ -36,6 +39,14 @@ const longestBacklog = 64 * 1024 * 1024
 let lastId = 0
 let lastCall = 0
 
+/** A request in flight. */
+interface InFlight {
+  onEvent(event: RequestEvent): void
+  /** It is being computed. */
+  started: boolean
+  paused: boolean
+}
+
 interface PendingCall {
   resolve(result: unknown): void
   reject(error: Error): void
@@ -49,13 +60,15 @@ export class EngineClient implements Engine {
   readonly ended: Promise<EngineExit>
   readonly #options: EngineClientOptions
   readonly #process: EngineProcess
-  readonly #listeners = new Map<number, (event: RequestEvent) => void>()
+  readonly #requests = new Map<number, InFlight>()
   readonly #calls = new Map<number, PendingCall>()
   #settleReady!: { resolve(ready: Ready): void; reject(error: Error): void }
   #backlog = 0
   /** Clock time until which a drain may last; null: not draining. */
   #drainUntil: number | null = null
   #stopping = false
+  readonly #watchdog: Watchdog
+  #stuck: string | null = null
   /** Requests that were in flight when the process went away. */
   #lost = 0
 
@@ -69,11 +82,22 @@ export class EngineClient implements Engine {
       entry: options.entry,
       config: options.config,
       logger: options.logger,
-      exitMs: options.exitMs,
+      exitMs: options.bounds.exitMs,
       onMessage: message => this.#onMessage(message),
       onGone: () => this.#onGone()
     })
     this.ended = this.#process.ended
+    this.#watchdog = new Watchdog({
+      clock: options.clock,
+      heartbeatMs: options.bounds.heartbeatMs,
+      stepMs: options.bounds.stepMs,
+      ping: () => this.#ping(),
+      computing: () => [...this.#requests.values()].some(request => request.started && !request.paused),
+      onStuck: reason => {
+        this.#stuck = reason
+        this.kill()
+      }
+    })
   }
 
   get pid(): number | undefined {
@@ -86,12 +110,17 @@ export class EngineClient implements Engine {
 
   /** Requests whose last event has not come yet. */
   get inFlight(): number {
-    return this.#listeners.size
+    return this.#requests.size
+  }
+
+  /** Why it was killed for not getting on; null: it was not. */
+  get stuck(): string | null {
+    return this.#stuck
   }
 
   submit(request: GenerationRequest, onEvent: (event: RequestEvent) => void): Generation {
     const id = ++lastId
-    this.#listeners.set(id, onEvent)
+    this.#requests.set(id, { onEvent, started: false, paused: false })
     const refusal = this.#refusal(id)
     if (refusal === null) {
       const size = promptSize(request)
@@ -99,20 +128,17 @@ export class EngineClient implements Engine {
       this.#process.send({ type: 'submit', id, request }, () => {
         this.#backlog -= size
       })
+      this.#watchdog.wake()
     } else {
       // Never before the caller has its Generation.
       queueMicrotask(() => this.#dispatch(refusal))
     }
     return {
       cancel: () => {
-        if (this.#listeners.delete(id)) this.#process.send({ type: 'cancel', id })
+        if (this.#forget(id)) this.#process.send({ type: 'cancel', id })
       },
-      pause: () => {
-        if (this.#listeners.has(id)) this.#process.send({ type: 'pause', id })
-      },
-      resume: () => {
-        if (this.#listeners.has(id)) this.#process.send({ type: 'resume', id })
-      }
+      pause: () => this.#setPaused(id, true),
+      resume: () => this.#setPaused(id, false)
     }
   }
 
@@ -138,7 +164,7 @@ export class EngineClient implements Engine {
   async drain({ timeoutMs }: { timeoutMs: number }): Promise<DrainResult> {
     this.#drainUntil = performance.now() + timeoutMs
     const running = this.inFlight
-    const drained = await within(this.call('drain', { timeoutMs }), timeoutMs + this.#options.exitMs)
+    const drained = await within(this.call('drain', { timeoutMs }), timeoutMs + this.#options.bounds.exitMs)
     await this.stop()
     if (drained === undefined) return { finished: running - this.#lost, aborted: this.#lost, spilledBytes: 0 }
     return { ...drained, aborted: drained.aborted + this.#lost }
@@ -149,7 +175,7 @@ export class EngineClient implements Engine {
     this.#drainUntil ??= performance.now()
     this.#stopping = true
     this.call('shutdown', null).catch(() => {})
-    if ((await within(this.ended, this.#options.exitMs)) === undefined) {
+    if ((await within(this.ended, this.#options.bounds.exitMs)) === undefined) {
       this.#options.logger.warn({ pid: this.pid }, 'engine process did not end when asked to, killing it')
       this.kill()
     }
@@ -158,6 +184,26 @@ export class EngineClient implements Engine {
 
   kill(): void {
     this.#process.kill()
+  }
+
+  #forget(id: number): boolean {
+    const known = this.#requests.delete(id)
+    if (this.#requests.size === 0) this.#watchdog.rest()
+    return known
+  }
+
+  #setPaused(id: number, paused: boolean): void {
+    const request = this.#requests.get(id)
+    if (request === undefined) return
+    request.paused = paused
+    this.#process.send({ type: paused ? 'pause' : 'resume', id })
+  }
+
+  #ping(): void {
+    this.call('stats', null).then(
+      stats => this.#watchdog.steps(stats.counters.steps),
+      () => {}
+    )
   }
 
   #refusal(id: number): RequestEvent | null {
@@ -173,11 +219,13 @@ export class EngineClient implements Engine {
   }
 
   #onMessage(message: FromEngine): void {
+    this.#watchdog.message()
     switch (message.type) {
       case 'events':
         for (const event of message.events) this.#dispatch(event)
         break
       case 'stats':
+        this.#watchdog.steps(message.stats.counters.steps)
         this.#options.onStats?.(message.stats)
         break
       case 'reply':
@@ -201,14 +249,16 @@ export class EngineClient implements Engine {
 
   /** Every event of every stream comes through here: one look-up, nothing allocated. */
   #dispatch(event: RequestEvent): void {
-    const listener = this.#listeners.get(event.id)
-    if (listener === undefined) return
-    if (isLast(event)) this.#listeners.delete(event.id)
+    const request = this.#requests.get(event.id)
+    if (request === undefined) return
+    if (event.type === 'started') request.started = true
+    else if (event.type !== 'verdict') this.#watchdog.step()
+    if (isLast(event)) this.#forget(event.id)
     try {
-      listener(event)
+      request.onEvent(event)
     } catch (error) {
       this.#options.logger.error({ err: error, request: event.id }, 'a listener of engine events failed')
-      if (this.#listeners.delete(event.id)) this.#process.send({ type: 'cancel', id: event.id })
+      if (this.#forget(event.id)) this.#process.send({ type: 'cancel', id: event.id })
     }
   }
 
@@ -221,6 +271,9 @@ export class EngineClient implements Engine {
   }
 
   #failed(id: number): RequestEvent {
+    if (this.#stuck !== null) {
+      return { type: 'failed', id, code: 'engine_crashed', message: this.#stuck, usage: null }
+    }
     if (this.#stopping) {
       return { type: 'failed', id, code: 'draining', message: 'the engine was stopped', usage: null }
     }
@@ -228,7 +281,8 @@ export class EngineClient implements Engine {
   }
 
   #onGone(): void {
-    const ids = [...this.#listeners.keys()]
+    this.#watchdog.stop()
+    const ids = [...this.#requests.keys()]
     this.#lost = ids.length
     for (const id of ids) this.#dispatch(this.#failed(id))
     for (const pending of this.#calls.values()) pending.reject(new EngineGoneError())

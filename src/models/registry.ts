@@ -1,76 +1,95 @@
 import { EventEmitter } from 'node:events'
-import { statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { EngineConfig } from '../engine/messages.js'
+import { systemClock } from './clock.js'
 import type { DrainResult } from './engine-client.js'
 import type { ModelEvents } from './events.js'
-import { SupervisedModel } from './supervisor.js'
+import { defaultHostingTimes, HostedModel, type HostingTimes, type ModelOptions } from './hosted-model.js'
+import { LoadTimes } from './load-times.js'
+import { Names } from './names.js'
+import { type MemoryUse, Residency } from './residency.js'
 import type { SupervisorOptions } from './supervisor-options.js'
+import { Swapper, type SwapResult } from './swap.js'
 import { type Models, ModelUnavailableError } from './types.js'
 
-export interface ModelOptions {
-  /** Its name in the API. */
-  id: string
-  /** Further names; `*` answers to any name. */
-  aliases?: readonly string[]
-  config: EngineConfig
-}
+export type { ModelOptions, ModelPlan } from './hosted-model.js'
 
 export interface ModelsOptions extends Omit<SupervisorOptions, 'entry' | 'events'> {
   /** At least one; nothing is loaded yet. */
   models: readonly ModelOptions[]
-  /** Id of the model that answers where none is named; the first by default. */
+  /** Name of the model that answers where none is named; the first by default. */
   default?: string
   /** The engine's program; Octavo's own by default. */
   entry?: string
+  /** Bytes that all loaded models together may take; no limit by default. */
+  memoryBudget?: () => number
+  times?: Partial<HostingTimes>
 }
 
-/** All models this server can serve, each under supervision. */
+/** All models this server can serve: which are loaded, and how they come and go. */
 export interface ModelRegistry extends Models {
   readonly events: EventEmitter<ModelEvents>
-  list(): SupervisedModel[]
-  find(name: string | undefined): SupervisedModel | undefined
+  readonly memory: MemoryUse
+  readonly draining: boolean
+  readonly swapping: boolean
+  list(): HostedModel[]
+  /** The model that a name means now; unlike `find`, a later swap does not change it. */
+  get(name: string): HostedModel | undefined
+  readonly default: HostedModel
   /**
    * Loads a model now, the default one when none is named. `onProgress` gets 0..1.
    * @throws ModelUnavailableError
    */
-  load(name?: string, onProgress?: (fraction: number) => void): Promise<SupervisedModel>
+  load(name?: string, onProgress?: (fraction: number) => void): Promise<HostedModel>
+  /** See Swapper. @throws SwapError */
+  swap(from: string, to: string, alias: string | undefined, timeoutMs: number): Promise<SwapResult>
 }
 
 /** @throws Error when there is no model, two share a name, or the default is not among them. */
 export function createModels(options: ModelsOptions): ModelRegistry {
   const events = new EventEmitter<ModelEvents>()
-  // Every load that shows its progress listens; that is not a leak.
+  // Every model listens, and every load that shows its progress; that is not a leak.
   events.setMaxListeners(0)
   const entry = options.entry ?? fileURLToPath(new URL('../engine/main.js', import.meta.url))
-  const models = options.models.map(
-    model =>
-      new SupervisedModel({ ...model, created: created(model.config.model) }, { ...options, entry, events })
+  const supervision = { ...options, entry, events }
+  const residency = new Residency(options.memoryBudget ?? (() => Number.POSITIVE_INFINITY), options.logger)
+  const times = { ...defaultHostingTimes, ...options.times }
+  const shared = { residency, loadTimes: new LoadTimes(), times }
+  const models = options.models.map(model => new HostedModel(model, supervision, shared))
+  const names = new Names(
+    models.map((model, at) => ({ model, aliases: options.models[at]!.aliases ?? [] })),
+    options.default
   )
-  const names = byName(models)
-  const standard = options.default === undefined ? models[0] : names.get(options.default)
-  if (standard === undefined)
-    throw new Error(`default model not found: ${options.default ?? 'there is no model'}`)
-
-  const find = (name: string | undefined) => {
-    if (name === undefined) return standard
-    return names.get(name) ?? (name === 'default' ? standard : names.get('*'))
-  }
+  const clock = options.clock ?? systemClock
+  const swapper = new Swapper({ names, residency, logger: options.logger, now: () => clock.now() })
+  let draining = false
 
   return {
     events,
+    get memory() {
+      return residency.use
+    },
+    get draining() {
+      return draining
+    },
+    get swapping() {
+      return swapper.swapping
+    },
+    get default() {
+      return names.standard
+    },
     list: () => models,
-    find,
+    get: name => names.get(name),
+    find: name => names.find(name),
     async load(name, onProgress = () => {}) {
-      const model = find(name)
+      const model = name === undefined ? names.standard : names.get(name)
       if (model === undefined) {
         throw new ModelUnavailableError(
           { code: 'model_not_found', message: `no model is called ${name}` },
           null
         )
       }
-      const report = (event: { model: unknown; fraction: number }) => {
-        if (event.model === model) onProgress(event.fraction)
+      const report = (event: { model: { id: string }; fraction: number }) => {
+        if (event.model.id === model.id) onProgress(event.fraction)
       }
       events.on('progress', report)
       try {
@@ -80,21 +99,12 @@ export function createModels(options: ModelsOptions): ModelRegistry {
         events.off('progress', report)
       }
     },
+    swap: (from, to, alias, timeoutMs) => swapper.swap(from, to, alias, timeoutMs),
     async drain(limit) {
+      draining = true
       return sum(await Promise.all(models.map(model => model.close(limit))))
     }
   }
-}
-
-function byName(models: SupervisedModel[]): Map<string, SupervisedModel> {
-  const names = new Map<string, SupervisedModel>()
-  for (const model of models) {
-    for (const name of new Set([model.id, ...model.aliases])) {
-      if (names.has(name)) throw new Error(`two models answer to the name ${name}`)
-      names.set(name, model)
-    }
-  }
-  return names
 }
 
 function sum(results: DrainResult[]): DrainResult {
@@ -105,10 +115,4 @@ function sum(results: DrainResult[]): DrainResult {
     total.spilledBytes += result.spilledBytes
   }
   return total
-}
-
-/** Unix seconds: when the model's file was made; now where there is none (yet). */
-function created(file: string): number {
-  const at = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()
-  return Math.floor(at / 1000)
 }

@@ -16,21 +16,27 @@ export interface Bounds {
   patienceMs: number
   /** An engine that served this long was healthy: what happened before it is forgotten. */
   healthyMs: number
+  /** An engine process that does not answer for this long, while somebody waits for it, is frozen and ended. */
+  heartbeatMs: number
+  /** One step of the engine may take this long; then the process is stuck and ended. 0: no limit. */
+  stepMs: number
 }
 
 export const defaultBounds: Bounds = {
   loadStallMs: 120_000,
   exitMs: 5_000,
   patienceMs: 5_000,
-  healthyMs: 60_000
+  healthyMs: 60_000,
+  heartbeatMs: 10_000,
+  stepMs: 120_000
 }
 
 export interface ModelSpec {
   id: string
-  aliases?: readonly string[]
-  /** Unix seconds. */
-  created: number
-  config: EngineConfig
+  /** The model's file. */
+  file: string
+  /** Asked for at every start: what fits may have changed. May throw a BackendError. */
+  config: () => EngineConfig
 }
 
 export interface SupervisorOptions {

@@ -1,4 +1,4 @@
-import type { Capabilities, ModelInfo } from '../engine/backend.js'
+import { BackendError, type Capabilities, type ModelInfo } from '../engine/backend.js'
 import type { EngineConfig, EngineStats, LoadFailure } from '../engine/messages.js'
 import { Backoff } from './backoff.js'
 import { type BreakerState, CircuitBreaker } from './breaker.js'
@@ -8,7 +8,7 @@ import { type DrainResult, EngineClient, type Ready } from './engine-client.js'
 import { describeExit, type EngineExit } from './engine-process.js'
 import { LoadFailedError, type RetryAdvice, retryAdvice } from './failures.js'
 import { type Bounds, defaultBounds, type ModelSpec, type SupervisorOptions } from './supervisor-options.js'
-import { type Engine, type Model, type ModelState, ModelUnavailableError } from './types.js'
+import { type Engine, type ModelState, ModelUnavailableError } from './types.js'
 import { Waiters } from './waiters.js'
 
 /**
@@ -19,16 +19,14 @@ import { Waiters } from './waiters.js'
  *                 pause over |     v failure                | process ended
  *                            +-- failed <-------------------+
  */
-export class SupervisedModel implements Model {
+export class SupervisedModel {
   readonly id: string
-  readonly aliases: readonly string[]
-  readonly created: number
   readonly #options: SupervisorOptions
   readonly #bounds: Bounds
   readonly #clock: Clock
   readonly #backoff: Backoff
   readonly #breaker: CircuitBreaker
-  readonly #asked: EngineConfig
+  readonly #spec: ModelSpec
   #running: EngineConfig | null = null
   #state: ModelState = 'unloaded'
   #progress = 0
@@ -55,9 +53,7 @@ export class SupervisedModel implements Model {
 
   constructor(spec: ModelSpec, options: SupervisorOptions) {
     this.id = spec.id
-    this.aliases = spec.aliases ?? []
-    this.created = spec.created
-    this.#asked = spec.config
+    this.#spec = spec
     this.#options = options
     this.#bounds = { ...defaultBounds, ...options.bounds }
     this.#clock = options.clock ?? systemClock
@@ -104,9 +100,24 @@ export class SupervisedModel implements Model {
     return this.#breaker.state
   }
 
-  /** As asked for; once loaded, as the engine really runs. */
-  get config(): EngineConfig {
-    return this.#running ?? this.#asked
+  /** As the engine really runs; null before it was first loaded. */
+  get config(): EngineConfig | null {
+    return this.#running
+  }
+
+  /** A start is planned, or under way: it takes memory, or will. */
+  get restarting(): boolean {
+    return this.#state === 'loading' || (this.#state === 'failed' && this.#retry.advice === 'soon')
+  }
+
+  /** Requests whose last event has not come yet. */
+  get inFlight(): number {
+    return this.#client?.inFlight ?? 0
+  }
+
+  /** Milliseconds until callers are not turned away any more; 0: they would not be. */
+  get retryAfterMs(): number {
+    return this.#breaker.retryAfterMs
   }
 
   /** Of the engine process; undefined when there is none. */
@@ -114,21 +125,31 @@ export class SupervisedModel implements Model {
     return this.#client?.pid
   }
 
+  /** The engine, where it can be had at once. */
+  get current(): Engine | null {
+    return this.#state === 'ready' ? this.#client : null
+  }
+
+  /**
+   * The engine; all callers share one start of it.
+   * @throws ModelUnavailableError
+   */
   async engine(): Promise<Engine> {
-    if (this.#state === 'ready' && this.#client !== null) return this.#client
-    if (this.#state === 'failed') {
-      const { advice, at } = this.#retry
-      const waitMs = Math.max(0, at - this.#clock.now())
-      if (advice === 'soon') {
-        if (waitMs > this.#bounds.patienceMs) throw this.#unavailable(waitMs)
-        return this.#join()
-      }
-      if (advice === 'later' && waitMs > 0) throw this.#unavailable(waitMs)
-      if (advice === 'never' && (await fileSignature(this.#asked.model)) === this.#failedFile) {
-        throw this.#unavailable(null)
-      }
-    }
+    if (this.#state === 'failed') await this.assertAvailable()
+    if (this.#state === 'failed' && this.#retry.advice === 'soon') return this.#join()
     return this.load()
+  }
+
+  /** @throws ModelUnavailableError where `engine()` would refuse without trying */
+  async assertAvailable(): Promise<void> {
+    if (this.#state !== 'failed') return
+    const { advice, at } = this.#retry
+    const waitMs = Math.max(0, at - this.#clock.now())
+    if (advice === 'soon' && waitMs > this.#bounds.patienceMs) throw this.#unavailable(waitMs)
+    if (advice === 'later' && waitMs > 0) throw this.#unavailable(waitMs)
+    if (advice === 'never' && (await fileSignature(this.#spec.file)) === this.#failedFile) {
+      throw this.#unavailable(null)
+    }
   }
 
   /**
@@ -168,32 +189,30 @@ export class SupervisedModel implements Model {
       this.#restartAfter(this.#breaker.retryAfterMs)
       return
     }
-    if (this.#failure?.code === 'engine_crashed') this.#restarts++
+    if (this.#failure !== null && ended.has(this.#failure.code)) this.#restarts++
     this.#progress = 0
     this.#become('loading')
     void this.#bringUp(++this.#attempt)
   }
 
   async #bringUp(attempt: number): Promise<void> {
-    const file = fileSignature(this.#asked.model)
+    const file = fileSignature(this.#spec.file)
     await this.#previousEnded
     if (attempt !== this.#attempt) return
     let watch: StallWatch | undefined
     try {
       const client = this.#launch(() => watch?.touch())
       watch = new StallWatch(this.#clock, this.#bounds.loadStallMs, () => client.kill())
-      const ready = await bringUp(client, watch)
+      const ready = await bringUp(client, watch, (ok, ms) =>
+        this.#options.events.emit('verified', { model: this, ok, ms })
+      )
       if (attempt === this.#attempt) this.#onReady(client, ready)
     } catch (error) {
       this.#failedFile = await file
       if (attempt !== this.#attempt) return
       this.#client = null
       this.#stats = null
-      this.#onFailure(
-        error instanceof LoadFailedError
-          ? error.failure
-          : { code: 'engine_error', message: `the engine process cannot be started: ${String(error)}` }
-      )
+      this.#onFailure(startFailure(error))
     }
   }
 
@@ -202,8 +221,9 @@ export class SupervisedModel implements Model {
     const client: EngineClient = new EngineClient({
       entry,
       logger,
-      config: this.#asked,
-      exitMs: this.#bounds.exitMs,
+      config: this.#spec.config(),
+      clock: this.#clock,
+      bounds: this.#bounds,
       onProgress: fraction => {
         onSignOfLife()
         this.#progress = fraction
@@ -244,14 +264,18 @@ export class SupervisedModel implements Model {
       this.#backoff.reset()
       this.#breaker.success()
     }
-    const failure = { code: 'engine_crashed', message: 'the engine process ended' }
+    const failure =
+      client.stuck === null
+        ? { code: 'engine_crashed', message: 'the engine process ended' }
+        : { code: 'engine_stuck', message: client.stuck }
     void client.ended.then(exit => this.#explain(failure, exit))
     this.#onFailure(failure)
   }
 
   /** What the process left behind is known a moment after its end. */
   #explain(failure: LoadFailure, exit: EngineExit): void {
-    const message = `the engine process ${describeExit(exit)}`
+    const message =
+      failure.code === 'engine_stuck' ? failure.message : `the engine process ${describeExit(exit)}`
     if (this.#failure === failure) this.#failure = { ...failure, message }
     this.#options.logger.error({ model: this.id, ...exit }, message)
     this.#options.events.emit('died', { model: this, exit })
@@ -260,8 +284,9 @@ export class SupervisedModel implements Model {
   #onFailure(failure: LoadFailure): void {
     this.#failure = failure
     this.#breaker.failure()
-    this.#become('failed')
     const advice = retryAdvice(failure)
+    this.#retry = { advice, at: this.#clock.now() }
+    this.#become('failed')
     if (advice === 'soon') {
       const open = this.#breaker.state === 'open'
       this.#restartAfter(open ? this.#breaker.retryAfterMs : this.#backoff.next())
@@ -329,4 +354,13 @@ export class SupervisedModel implements Model {
     const failure = { code: 'draining', message: 'the model is being unloaded' }
     return new ModelUnavailableError(failure, Math.max(1000, Math.ceil(this.#drainUntil - this.#clock.now())))
   }
+}
+
+/** Codes of failures that an engine had which was there already. */
+const ended = new Set(['engine_crashed', 'engine_stuck'])
+
+function startFailure(error: unknown): LoadFailure {
+  if (error instanceof LoadFailedError) return error.failure
+  if (error instanceof BackendError) return { code: error.code, message: error.message }
+  return { code: 'engine_error', message: `the engine process cannot be started: ${String(error)}` }
 }

@@ -31,6 +31,15 @@ export interface Engine {
 
 export type ModelState = 'unloaded' | 'loading' | 'ready' | 'draining' | 'failed'
 
+/** How a load is getting on. `waiting`: for other models to make room; `restarting`: in the pause after a crash. */
+export interface LoadStatus {
+  state: 'waiting' | 'loading' | 'restarting'
+  /** 0..1 */
+  progress: number
+  /** Milliseconds until it will be ready, judged by earlier loads, the file's size and the disk. */
+  estimatedMs: number
+}
+
 /** A model that can be asked for by name. */
 export interface Model {
   /** The name in the API: alias, or the file's base name. */
@@ -42,6 +51,8 @@ export interface Model {
   readonly state: ModelState
   /** 0..1 while loading. */
   readonly progress: number
+  /** null unless the model is on its way to being ready. */
+  readonly loading: LoadStatus | null
   readonly failure: LoadFailure | null
   /** Known once it has been loaded for the first time. */
   readonly info: ModelInfo | null
@@ -50,8 +61,8 @@ export interface Model {
   /** How often its engine died and was started again. */
   readonly restarts: number
   /**
-   * The engine, loaded if need be; all callers share one load.
-   * @throws ModelUnavailableError (failure, retryAfterMs) when it cannot be loaded now.
+   * The engine, loaded if need be; all callers share one load, and wait for it no longer than the load timeout.
+   * @throws ModelUnavailableError (failure, retryAfterMs) when it cannot be loaded now, or not in time.
    */
   engine(): Promise<Engine>
 }

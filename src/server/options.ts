@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { ModelRegistry } from '../models/registry.js'
 import type { Models } from '../models/types.js'
 
 /** What the HTTP side can be told. */
@@ -15,10 +16,14 @@ export interface ServerOptions {
   bodyLimit: number
   /** Milliseconds between signs of life on a stream that waits for its first token; 0: none. */
   keepAliveMs: number
+  /** Opens the routes under /admin; without one they answer to the local machine only. */
+  adminKey?: string
 }
 
 export interface AppOptions {
   models: Models
+  /** Where models can be managed as well: opens the routes under /admin. */
+  registry?: ModelRegistry
   config: ServerOptions
   logger: FastifyBaseLogger
 }

@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { GenerationRequest, RequestEvent } from '../../src/engine/messages.js'
+import { systemClock } from '../../src/models/clock.js'
 import { EngineClient, type EngineClientOptions } from '../../src/models/engine-client.js'
 import { LoadFailedError } from '../../src/models/failures.js'
+import { defaultBounds } from '../../src/models/supervisor-options.js'
 import { EngineGoneError } from '../../src/models/types.js'
 import { alive, fakeEngine, silent, until } from './helpers.js'
 import { engineConfig, generationRequest } from './messages.js'
@@ -15,7 +17,14 @@ function start(
   more: Partial<EngineClientOptions> = {}
 ) {
   const config = engineConfig(behaviour)
-  const client = new EngineClient({ entry: fakeEngine, config, logger: silent, exitMs: 300, ...more })
+  const client = new EngineClient({
+    entry: fakeEngine,
+    config,
+    logger: silent,
+    clock: systemClock,
+    bounds: { ...defaultBounds, exitMs: 300 },
+    ...more
+  })
   t.teardown(async () => {
     client.kill()
     await client.ended

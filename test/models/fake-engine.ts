@@ -3,7 +3,8 @@
  *
  * - `load`: `ok`, `slow` (progress for 200 ms), `crash`, `failed` (with `code`), `hang`, `mute` (ends without a word)
  * - `verify`: `ok`, `crash`, `refuse`, `empty`: what happens to the first request, which is the supervisor's
- * - `run`: `ok`, `crash` (after `events` events), `hang` (no events), `leave`
+ * - `run`: `ok`, `crash` (after `events` events), `hang` (no events), `stuck` (starts and never gets on), `frozen`
+ *   (its event loop stands still), `slow` (an event every `ms`), `leave`
  *   (cuts the channel and lives on), `flood` (`events` text events in each answer)
  * - `end`: `ok`, `never` (answers neither drain nor shutdown)
  * - `good`: from the n-th start on, counted in `counter` (a file), everything is in order
@@ -112,6 +113,23 @@ function verify(id: number): void {
 function run(id: number, request: GenerationRequest): void {
   const kind = behaviour('run')
   if (kind === 'hang') return
+  if (kind === 'frozen') for (;;);
+  if (kind === 'stuck') {
+    emit(...answerOf(id, 0, 0).slice(0, 2))
+    return
+  }
+  if (kind === 'slow') {
+    const all = answerOf(id, 3, 3)
+    const timer = setInterval(
+      () => {
+        const next = all.shift()
+        if (next === undefined || !running.has(id)) clearInterval(timer)
+        if (next !== undefined) emit(next)
+      },
+      Number(wanted.get('ms') ?? 30)
+    )
+    return
+  }
   if (kind === 'leave') {
     left = true
     setInterval(() => {}, 1000)

@@ -1,6 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../../src/models/clock.js'
+import type { ModelOptions } from '../../src/models/hosted-model.js'
 import type { Logger } from '../../src/models/log.js'
+import { engineConfig } from './messages.js'
 
 export const fakeEngine = fileURLToPath(new URL('./fake-engine.js', import.meta.url))
 
@@ -55,4 +57,13 @@ export function alive(pid: number): boolean {
   } catch {
     return false
   }
+}
+
+/** A model on the fake engine; see fake-engine.ts for what it can do wrong. */
+export function hosted(
+  behaviour: Record<string, string | number> = {},
+  bytes = 100
+): Pick<ModelOptions, 'file' | 'plan'> {
+  const config = engineConfig(behaviour)
+  return { file: config.model, plan: () => ({ config, bytes }) }
 }

@@ -87,6 +87,7 @@ export function modelInfo(path: string): { info: ModelInfo; capabilities: Capabi
       sequenceIds: 256,
       batchRows: 512,
       outputRows: 64,
+      invariantRows: 1,
       bytesPerCell: 100
     }
   }
@@ -104,6 +105,9 @@ export function poolStats(running: number): EngineStats {
       generatedTokens: 0,
       cachedTokens: { resident: 0, ram: 0, disk: 0 },
       evictedCells: 0,
+      spilledBytes: 0,
+      diskWrittenBytes: 0,
+      restoredBytes: 0,
       preemptions: 0,
       admitted: 0,
       rejected: { full: 0, tooLong: 0, draining: 0, invalid: 0 },

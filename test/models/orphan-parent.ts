@@ -1,9 +1,12 @@
 /** A server process with one engine loaded and one loading, to be killed by a test. Prints their process ids. */
+
+import { systemClock } from '../../src/models/clock.js'
 import { EngineClient } from '../../src/models/engine-client.js'
+import { defaultBounds } from '../../src/models/supervisor-options.js'
 import { fakeEngine, silent } from './helpers.js'
 import { engineConfig } from './messages.js'
 
-const options = { entry: fakeEngine, logger: silent, exitMs: 1000 }
+const options = { entry: fakeEngine, logger: silent, clock: systemClock, bounds: defaultBounds }
 const loaded = new EngineClient({ ...options, config: engineConfig() })
 await loaded.ready
 const loading = await new Promise<EngineClient>(resolve => {

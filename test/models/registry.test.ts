@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
 import { createModels, type ModelOptions, type ModelsOptions } from '../../src/models/registry.js'
 import { ModelUnavailableError } from '../../src/models/types.js'
-import { fakeEngine, silent } from './helpers.js'
-import { engineConfig, generationRequest } from './messages.js'
+import { fakeEngine, hosted, silent } from './helpers.js'
+import { generationRequest } from './messages.js'
 
 function registry(t: Test, models: ModelOptions[], more: Partial<ModelsOptions> = {}) {
   const all = createModels({
@@ -16,12 +16,12 @@ function registry(t: Test, models: ModelOptions[], more: Partial<ModelsOptions> 
   return all
 }
 
-const config = engineConfig()
+const plan = hosted()
 
 t.test('names: the model itself, its aliases, default, none', async t => {
   const models = registry(t, [
-    { id: 'a', aliases: ['first', 'one'], config },
-    { id: 'b', config }
+    { id: 'a', aliases: ['first', 'one'], ...plan },
+    { id: 'b', ...plan }
   ])
   t.same(
     models.list().map(model => model.id),
@@ -37,8 +37,8 @@ t.test('names: the model itself, its aliases, default, none', async t => {
 
 t.test('* answers to any name, but an exact name goes first', async t => {
   const models = registry(t, [
-    { id: 'a', config },
-    { id: 'b', aliases: ['*'], config }
+    { id: 'a', ...plan },
+    { id: 'b', aliases: ['*'], ...plan }
   ])
   t.equal(models.find('gpt-4o')?.id, 'b')
   t.equal(models.find('a')?.id, 'a')
@@ -49,8 +49,8 @@ t.test('another default', async t => {
   const models = registry(
     t,
     [
-      { id: 'a', config },
-      { id: 'b', config }
+      { id: 'a', ...plan },
+      { id: 'b', ...plan }
     ],
     { default: 'b' }
   )
@@ -65,25 +65,25 @@ t.test('what cannot be: no model, a name twice, a default that is none', async t
   t.throws(create([]), /no model/)
   t.throws(
     create([
-      { id: 'a', config },
-      { id: 'a', config }
+      { id: 'a', ...plan },
+      { id: 'a', ...plan }
     ]),
     /two models answer to the name a/
   )
   t.throws(
     create([
-      { id: 'a', aliases: ['*'], config },
-      { id: 'b', aliases: ['*'], config }
+      { id: 'a', aliases: ['*'], ...plan },
+      { id: 'b', aliases: ['*'], ...plan }
     ]),
     /name \*/
   )
-  t.throws(create([{ id: 'a', config }], { default: 'x' }), /default model not found: x/)
+  t.throws(create([{ id: 'a', ...plan }], { default: 'x' }), /default model not found: x/)
 })
 
 t.test('load shows its progress, and leaves no listener', async t => {
   const models = registry(t, [
-    { id: 'a', config: engineConfig({ load: 'slow' }) },
-    { id: 'b', config: engineConfig({ load: 'slow' }) }
+    { id: 'a', ...hosted({ load: 'slow' }) },
+    { id: 'b', ...hosted({ load: 'slow' }) }
   ])
   const seen: number[] = []
   const [a, b] = await Promise.all([
@@ -97,7 +97,7 @@ t.test('load shows its progress, and leaves no listener', async t => {
 })
 
 t.test('a load that fails says why', async t => {
-  const models = registry(t, [{ id: 'a', config: engineConfig({ load: 'failed', code: 'vocabulary_only' }) }])
+  const models = registry(t, [{ id: 'a', ...hosted({ load: 'failed', code: 'vocabulary_only' }) }])
   const failure = { code: 'vocabulary_only', message: 'the file is damaged' }
   await t.rejects(models.load(), new ModelUnavailableError(failure, null))
   await t.rejects(models.load('x'), { message: 'no model is called x' })
@@ -106,9 +106,9 @@ t.test('a load that fails says why', async t => {
 
 t.test('drain adds up, and nothing is served afterwards', async t => {
   const models = registry(t, [
-    { id: 'a', config },
-    { id: 'b', config },
-    { id: 'never-loaded', config }
+    { id: 'a', ...plan },
+    { id: 'b', ...plan },
+    { id: 'never-loaded', ...plan }
   ])
   for (const name of ['a', 'b']) {
     const engine = await models.find(name)!.engine()

@@ -6,7 +6,7 @@ import type { EngineConfig, RequestEvent } from '../../src/engine/messages.js'
 import type { ModelEvents } from '../../src/models/events.js'
 import { SupervisedModel } from '../../src/models/supervisor.js'
 import type { Bounds, SupervisorOptions } from '../../src/models/supervisor-options.js'
-import { type Engine, type Model, ModelUnavailableError } from '../../src/models/types.js'
+import { type Engine, ModelUnavailableError } from '../../src/models/types.js'
 import { alive, FakeClock, fakeEngine, silent, until } from './helpers.js'
 import { engineConfig, generationRequest } from './messages.js'
 
@@ -26,8 +26,7 @@ function supervise(t: Test, behaviour: Behaviour = {}, more: Options = {}) {
   const states: string[] = []
   const delays: number[] = []
   const pids = new Set<number>()
-  const note = (model: Model) => {
-    const { pid } = model as SupervisedModel
+  const note = ({ pid }: SupervisedModel) => {
     if (pid !== undefined) pids.add(pid)
   }
   events.on('state', ({ model, to }) => {
@@ -37,8 +36,9 @@ function supervise(t: Test, behaviour: Behaviour = {}, more: Options = {}) {
   events.on('progress', ({ model }) => note(model))
   events.on('restart', ({ delayMs }) => delays.push(delayMs))
   const bounds = { exitMs: 300, patienceMs: 0, ...more.bounds }
+  const config = more.config ?? engineConfig(behaviour)
   const model = new SupervisedModel(
-    { id: 'm', created: 1, config: more.config ?? engineConfig(behaviour) },
+    { id: 'm', file: config.model, config: () => config },
     { entry: fakeEngine, logger: silent, events, clock, ...more, bounds }
   )
   t.teardown(async () => {
@@ -85,7 +85,7 @@ t.test('loaded means that a token has been generated', async t => {
   t.same(states, ['loading', 'ready'])
   t.equal(model.progress, 1)
   t.equal(model.info?.name, 'fake')
-  t.equal(model.config.contextCells, 4096)
+  t.equal(model.config?.contextCells, 4096)
   t.equal(await model.engine(), engine)
 })
 
@@ -267,10 +267,11 @@ t.test('a file that was changed is tried again', async t => {
   const folder = t.testdir({})
   const starts = path.join(folder, 'starts')
   const config = engineConfig({ load: 'failed', counter: starts, good: 2 })
-  const { model } = supervise(t, {}, { config: { ...config, model: path.join(folder, config.model) } })
+  const file = path.join(folder, config.model)
+  const { model } = supervise(t, {}, { config: { ...config, model: file } })
   t.equal((await unavailable(model.engine())).retryAfterMs, null)
   t.equal((await unavailable(model.engine())).retryAfterMs, null)
-  writeFileSync(model.config.model, 'a better file')
+  writeFileSync(file, 'a better file')
   await model.engine()
   t.equal(model.state, 'ready')
 })

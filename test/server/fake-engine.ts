@@ -238,6 +238,7 @@ export function fakeModels(info: Partial<ModelInfo> = {}): FakeModels {
     created: 1_700_000_000,
     state: 'ready',
     progress: 1,
+    loading: null,
     failure: null,
     info: { ...fakeInfo, ...info },
     capabilities: fakeCapabilities,

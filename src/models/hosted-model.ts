@@ -1,0 +1,440 @@
+import { statSync } from 'node:fs'
+import type { Capabilities, ModelInfo } from '../engine/backend.js'
+import type { EngineConfig, EngineStats, LoadFailure } from '../engine/messages.js'
+import type { BreakerState } from './breaker.js'
+import { type Clock, systemClock } from './clock.js'
+import type { DrainResult } from './engine-client.js'
+import type { LoadTimes } from './load-times.js'
+import type { Residency, Resident } from './residency.js'
+import { SteadyEngine } from './steady-engine.js'
+import { SupervisedModel } from './supervisor.js'
+import type { SupervisorOptions } from './supervisor-options.js'
+import { type Engine, type LoadStatus, type Model, type ModelState, ModelUnavailableError } from './types.js'
+
+/** What a model gets when it is loaded now, and what that takes. */
+export interface ModelPlan {
+  config: EngineConfig
+  /** Bytes of memory: weights, pool and buffers. */
+  bytes: number
+}
+
+export interface ModelOptions {
+  /** Its name in the API. */
+  id: string
+  /** Further names; `*` answers to any name. */
+  aliases?: readonly string[]
+  /** The model's file. */
+  file: string
+  /** Decided anew for every load. May throw a BackendError. */
+  plan(): ModelPlan
+  /** Never unloaded to make room, nor for being idle. */
+  pinned?: boolean
+  /** Unloaded after being idle for so long, milliseconds; 0: never. Overrides those for all models. */
+  ttlMs?: number
+}
+
+/** Milliseconds. */
+export interface HostingTimes {
+  /** How long a caller waits for a model to be loaded. */
+  loadTimeoutMs: number
+  /** Idle time after which a model is unloaded; 0: never. */
+  ttlMs: number
+  /** The same for models that were loaded because a request asked for them. */
+  onDemandTtlMs: number
+}
+
+export const defaultHostingTimes: HostingTimes = {
+  loadTimeoutMs: 120_000,
+  ttlMs: 600_000,
+  onDemandTtlMs: 300_000
+}
+
+/** Between getting the engine and sending it a request lies the rendering of a template: the model is not unloaded. */
+const grantMs = 2000
+/** What a request in flight may take when its model is unloaded under it, which only happens in a race. */
+const evictMs = 30_000
+
+/**
+ * A model that can be asked for by name: loaded when somebody needs it and memory allows, unloaded when it is idle or
+ * others need its memory. Who needs it while it goes waits until it is back.
+ */
+export class HostedModel implements Model, Resident {
+  readonly id: string
+  readonly created: number
+  readonly pinned: boolean
+  readonly file: string
+  /** Set by the registry: names move between models. */
+  aliases: readonly string[] = []
+  readonly #options: ModelOptions
+  readonly #supervised: SupervisedModel
+  readonly #steady: SteadyEngine
+  readonly #residency: Residency
+  readonly #loadTimes: LoadTimes
+  readonly #times: HostingTimes
+  readonly #clock: Clock
+  readonly #fileBytes: number
+  #plan: ModelPlan | null = null
+  /** Requests in flight. */
+  #active = 0
+  /** Callers that have the engine and have not sent their request yet; a function takes one back. */
+  readonly #grants: Array<() => void> = []
+  #waiting = 0
+  #lastUsed: number
+  #admission: Promise<void> | null = null
+  #unloading: Promise<DrainResult> | null = null
+  #gate: { opened: Promise<void>; open(): void } | null = null
+  #loadingSince = 0
+  #onDemand = false
+  #closed = false
+  #cancelTtl: () => void = () => {}
+  #idleListeners: Array<() => void> = []
+
+  constructor(
+    options: ModelOptions,
+    supervision: SupervisorOptions,
+    shared: { residency: Residency; loadTimes: LoadTimes; times: HostingTimes }
+  ) {
+    this.id = options.id
+    this.file = options.file
+    this.pinned = options.pinned ?? false
+    this.#options = options
+    this.#residency = shared.residency
+    this.#loadTimes = shared.loadTimes
+    this.#times = shared.times
+    this.#clock = supervision.clock ?? systemClock
+    this.#lastUsed = this.#clock.now()
+    const file = statSync(options.file, { throwIfNoEntry: false })
+    this.created = Math.floor((file?.mtimeMs ?? Date.now()) / 1000)
+    this.#fileBytes = file?.size ?? 0
+    const spec = { id: options.id, file: options.file, config: () => this.#planned().config }
+    this.#supervised = new SupervisedModel(spec, supervision)
+    supervision.events.on('state', ({ model, from, to }) => {
+      if (model === this.#supervised) this.#onState(from, to)
+    })
+    this.#steady = new SteadyEngine({
+      clock: this.#clock,
+      current: () => this.#supervised.current,
+      acquire: () => this.#acquire(),
+      closed: () => this.#closed,
+      onStart: () => {
+        this.#active++
+        this.#grants.shift()?.()
+      },
+      onEnd: () => {
+        this.#active--
+        this.#rested()
+      }
+    })
+  }
+
+  get state(): ModelState {
+    const { state } = this.#supervised
+    return state === 'unloaded' && this.#admission !== null ? 'loading' : state
+  }
+
+  get progress(): number {
+    return this.#supervised.progress
+  }
+
+  get loading(): LoadStatus | null {
+    const { state, restarting } = this.#supervised
+    const estimatedMs = this.#loadTimes.estimate(this.id, this.#fileBytes)
+    if (state === 'loading') {
+      const spent = this.#clock.now() - this.#loadingSince
+      return { state, progress: this.progress, estimatedMs: Math.max(0, Math.round(estimatedMs - spent)) }
+    }
+    if (state === 'failed' && restarting) return { state: 'restarting', progress: 0, estimatedMs }
+    const coming = this.#admission !== null || this.#waiting > 0
+    return coming && state !== 'ready' ? { state: 'waiting', progress: 0, estimatedMs } : null
+  }
+
+  get failure(): LoadFailure | null {
+    return this.#supervised.failure
+  }
+
+  get info(): ModelInfo | null {
+    return this.#supervised.info
+  }
+
+  get capabilities(): Capabilities | null {
+    return this.#supervised.capabilities
+  }
+
+  get stats(): EngineStats | null {
+    return this.#supervised.stats
+  }
+
+  get restarts(): number {
+    return this.#supervised.restarts
+  }
+
+  get breaker(): BreakerState {
+    return this.#supervised.breaker
+  }
+
+  /** Of the engine process; undefined when there is none. */
+  get pid(): number | undefined {
+    return this.#supervised.pid
+  }
+
+  /** As the engine really runs; null before it was first loaded. */
+  get config(): EngineConfig | null {
+    return this.#supervised.config
+  }
+
+  get inUse(): boolean {
+    return this.#active + this.#grants.length + this.#waiting > 0
+  }
+
+  /** Requests in flight. */
+  get active(): number {
+    return this.#active
+  }
+
+  get lastUsed(): number {
+    return this.#lastUsed
+  }
+
+  /** Milliseconds for which nobody has used it; 0 while somebody does. */
+  get idleMs(): number {
+    return this.inUse ? 0 : this.#clock.now() - this.#lastUsed
+  }
+
+  /** Whether it is loaded and serves. */
+  get isReady(): boolean {
+    return this.#supervised.current !== null
+  }
+
+  /** @throws ModelUnavailableError when the file cannot be read, or does not say what it takes */
+  assertReadable(): void {
+    try {
+      this.#planned()
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      throw new ModelUnavailableError({ code: 'load_failed', message }, null)
+    }
+  }
+
+  /** Bytes it takes, or would take, when loaded; the size of its file when that cannot be told. */
+  bytes(): number {
+    try {
+      return this.#planned().bytes
+    } catch {
+      return this.#fileBytes
+    }
+  }
+
+  async engine(): Promise<Engine> {
+    if (this.#supervised.state === 'unloaded') this.#onDemand = true
+    this.#used()
+    if (this.#supervised.current === null || this.#gate !== null) {
+      await this.#waitFor(() => this.#ready({ gated: true, insist: false }))
+    } else this.#grant()
+    return this.#steady
+  }
+
+  /**
+   * Loads it now, also after a failure that `engine()` would not try again, and while new requests are held back.
+   * @throws ModelUnavailableError
+   */
+  async load(): Promise<void> {
+    this.#onDemand = false
+    this.#used()
+    if (this.#supervised.current === null) {
+      await this.#waitFor(() => this.#ready({ gated: false, insist: true }))
+    } else this.#armTtl()
+  }
+
+  /** Ends the engine; whoever asks afterwards has it loaded again. Requests in flight may finish until the timeout. */
+  unload(options: { timeoutMs: number }): Promise<DrainResult> {
+    this.#cancelTtl()
+    this.#unloading ??= this.#supervised.drain(options).finally(() => {
+      this.#unloading = null
+      this.#plan = null
+    })
+    return this.#unloading
+  }
+
+  evict(): Promise<DrainResult> {
+    return this.unload({ timeoutMs: evictMs })
+  }
+
+  /** Unloads it as `unload`, for good. */
+  close(options: { timeoutMs: number }): Promise<DrainResult> {
+    this.#closed = true
+    this.#cancelTtl()
+    for (const take of [...this.#grants]) take()
+    return this.#supervised.close(options)
+  }
+
+  /** Whoever asks from now on waits until the returned function is called. Requests in flight go on. */
+  hold(): () => void {
+    let open = () => {}
+    const opened = new Promise<void>(resolve => {
+      open = resolve
+    })
+    const gate = { opened, open }
+    this.#gate = gate
+    return () => {
+      if (this.#gate === gate) this.#gate = null
+      open()
+    }
+  }
+
+  /**
+   * Resolves when nobody holds new requests back.
+   * @throws ModelUnavailableError model_load_timeout
+   */
+  async opened(): Promise<void> {
+    const opened = async () => {
+      while (this.#gate !== null) await this.#gate.opened
+    }
+    if (this.#gate !== null) await this.#inTime(opened())
+  }
+
+  get isHeld(): boolean {
+    return this.#gate !== null
+  }
+
+  /** Resolves when no request is in flight, and nobody is about to send one. */
+  idle(): Promise<void> {
+    if (this.#active + this.#grants.length === 0) return Promise.resolve()
+    return new Promise(resolve => this.#idleListeners.push(resolve))
+  }
+
+  /** For a request that lost its engine. It is work in flight: nothing holds it back. */
+  async #acquire(): Promise<Engine> {
+    await this.#inTime(this.#ready({ gated: false, insist: false }))
+    return this.#supervised.current ?? this.#supervised.engine()
+  }
+
+  #used(): void {
+    this.#lastUsed = this.#clock.now()
+    this.#cancelTtl()
+  }
+
+  /** Counts the caller as waiting, ends its wait after the load timeout, and grants it the engine. */
+  async #waitFor(work: () => Promise<void>): Promise<void> {
+    this.#waiting++
+    try {
+      await this.#inTime(work())
+      this.#grant()
+    } finally {
+      this.#waiting--
+      this.#rested()
+    }
+  }
+
+  /** Through every reason to wait, until the engine is there. */
+  async #ready({ gated, insist }: { gated: boolean; insist: boolean }): Promise<void> {
+    for (;;) {
+      if (this.#closed) throw closing()
+      if (gated && this.#gate !== null) await this.#gate.opened
+      else if (this.#unloading !== null) await this.#unloading
+      else if (this.#supervised.current !== null) return
+      else {
+        if (!insist) await this.#supervised.assertAvailable()
+        await this.#admit()
+        // Other things may have happened while memory was waited for.
+        if (this.#closed || this.#unloading !== null || !this.#residency.holds(this)) continue
+        await this.#start(insist)
+        return
+      }
+    }
+  }
+
+  async #start(insist: boolean): Promise<void> {
+    try {
+      await (insist ? this.#supervised.load() : this.#supervised.engine())
+    } catch (error) {
+      if (this.#supervised.state !== 'ready' && !this.#supervised.restarting) this.#residency.release(this)
+      throw error
+    }
+  }
+
+  #admit(): Promise<void> {
+    this.#admission ??= this.#residency.admit(this).finally(() => {
+      this.#admission = null
+    })
+    return this.#admission
+  }
+
+  #planned(): ModelPlan {
+    this.#plan ??= this.#options.plan()
+    return this.#plan
+  }
+
+  #onState(from: ModelState, to: ModelState): void {
+    if (to === 'loading') {
+      this.#loadingSince = this.#clock.now()
+    } else if (to === 'ready') {
+      const ms = this.#clock.now() - this.#loadingSince
+      if (from === 'loading') this.#loadTimes.note(this.id, this.#fileBytes, ms)
+      this.#armTtl()
+    } else if (to === 'unloaded' || (to === 'failed' && !this.#supervised.restarting)) {
+      this.#plan = null
+      this.#residency.release(this)
+    }
+  }
+
+  #grant(): void {
+    let cancel = () => {}
+    const take = () => {
+      cancel()
+      const at = this.#grants.indexOf(take)
+      if (at >= 0) this.#grants.splice(at, 1)
+    }
+    cancel = this.#clock.after(grantMs, () => {
+      take()
+      this.#rested()
+    })
+    this.#grants.push(take)
+  }
+
+  /** Somebody is done with it: was that the last one? */
+  #rested(): void {
+    if (this.#active + this.#grants.length > 0) return
+    for (const listener of this.#idleListeners.splice(0)) listener()
+    if (this.inUse) return
+    this.#lastUsed = this.#clock.now()
+    this.#armTtl()
+    this.#residency.touched()
+  }
+
+  #armTtl(): void {
+    this.#cancelTtl()
+    const { ttlMs, onDemandTtlMs } = this.#times
+    const ttl = this.#options.ttlMs ?? (this.#onDemand ? onDemandTtlMs : ttlMs)
+    if (ttl === 0 || this.pinned || this.inUse || this.#supervised.current === null) return
+    const left = Math.max(0, ttl - (this.#clock.now() - this.#lastUsed))
+    this.#cancelTtl = this.#clock.after(left, () => {
+      if (!this.inUse) void this.unload({ timeoutMs: evictMs })
+    })
+  }
+
+  async #inTime<T>(work: Promise<T>): Promise<T> {
+    const { loadTimeoutMs } = this.#times
+    let cancel = () => {}
+    const late = new Promise<never>((_, reject) => {
+      cancel = this.#clock.after(loadTimeoutMs, () => reject(this.#timeout()))
+    })
+    try {
+      return await Promise.race([work, late])
+    } finally {
+      cancel()
+    }
+  }
+
+  #timeout(): ModelUnavailableError {
+    const seconds = Math.round(this.#times.loadTimeoutMs / 1000)
+    const message = `the model ${this.id} was not loaded within ${seconds} s`
+    return new ModelUnavailableError(
+      { code: 'model_load_timeout', message },
+      Math.max(1000, this.loading?.estimatedMs ?? 1000)
+    )
+  }
+}
+
+function closing(): ModelUnavailableError {
+  return new ModelUnavailableError({ code: 'draining', message: 'the server is shutting down' }, 1000)
+}
