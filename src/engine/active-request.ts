@@ -1,4 +1,6 @@
 import type { Backend, Sampler } from './backend.js'
+import type { Matcher } from './constraint/matcher.js'
+import type { CompiledConstraint } from './constraint/service.js'
 import type { CachedTokens, GenerationRequest, RequestTimings, RequestUsage } from './messages.js'
 import type { TokenizedPrompt } from './prompt.js'
 import { Stream } from './scheduler/stream.js'
@@ -8,6 +10,7 @@ import { Answer } from './text/answer.js'
 export class Choice {
   readonly answer: Answer
   sampler: Sampler | null = null
+  matcher: Matcher | null = null
   /** No further token is wanted; its cells go at the end of the step. */
   done = false
 
@@ -17,6 +20,14 @@ export class Choice {
     readonly stream: Stream
   ) {
     this.answer = new Answer(request.params.stop)
+  }
+
+  /** Gives native memory and the constraint's thread back. */
+  free(): void {
+    this.sampler?.free()
+    this.matcher?.free()
+    this.sampler = null
+    this.matcher = null
   }
 }
 
@@ -28,7 +39,8 @@ export class ActiveRequest {
     readonly id: number,
     readonly params: GenerationRequest,
     readonly arrived: number,
-    readonly prompt: TokenizedPrompt
+    readonly prompt: TokenizedPrompt,
+    readonly constraint: CompiledConstraint | null
   ) {
     this.choices = Array.from({ length: params.choices }, (_, index) => {
       const stream = new Stream({
@@ -55,9 +67,12 @@ export class ActiveRequest {
   }
 
   get cached(): CachedTokens {
-    const resident = this.first.cached
-    if (!this.params.cachePrompt) return { resident: 0, ram: 0, disk: 0, miss: 'disabled' }
-    return resident === 0 ? { resident, ram: 0, disk: 0, miss: 'new' } : { resident, ram: 0, disk: 0 }
+    const { cached, restored, missReason } = this.first
+    const tokens = { resident: cached, ram: restored.ram, disk: restored.disk }
+    if (!this.params.cachePrompt) return { ...tokens, miss: 'disabled' }
+    const all = cached + restored.ram + restored.disk
+    const miss = missReason ?? (all === 0 ? 'new' : undefined)
+    return miss === undefined ? tokens : { ...tokens, miss }
   }
 
   usage(): RequestUsage {

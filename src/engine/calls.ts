@@ -14,7 +14,7 @@ function handlersFor(engine: Engine, backend: Backend): Handlers {
     detokenize: async ({ tokens, special }) =>
       Buffer.concat(tokens.map(token => backend.piece(token, special))).toString('utf8'),
     check: () => engine.betweenSteps(() => engine.check()),
-    clearCache: () => engine.betweenSteps(() => ({ freedCells: engine.scheduler.cache.clear() })),
+    clearCache: () => engine.betweenSteps(() => ({ freedCells: engine.clearCache() })),
     drain: ({ timeoutMs }) => engine.drain(timeoutMs),
     shutdown: async () => {
       engine.stop()

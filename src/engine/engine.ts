@@ -1,17 +1,21 @@
-import { ActiveRequest, type Choice, createSampler } from './active-request.js'
+import { ActiveRequest, type Choice } from './active-request.js'
 import { Admission } from './admission.js'
 import { AnswerWriter } from './answer-writer.js'
 import { type Backend, BackendError } from './backend.js'
+import { ConstraintError, ConstraintFailedError } from './constraint/errors.js'
+import {
+  type CompiledConstraint,
+  type ConstraintService,
+  createConstraintService
+} from './constraint/service.js'
 import { Deadlines } from './deadlines.js'
 import { checkIntegrity } from './integrity.js'
-import { tokenLogprob } from './logprobs.js'
 import type {
   EngineConfig,
   EngineStats,
   FailureCode,
   FromEngine,
   GenerationRequest,
-  TokenLogprob,
   Verdict
 } from './messages.js'
 import { Outbox } from './outbox.js'
@@ -19,6 +23,8 @@ import { PromptTokenizer } from './prompt.js'
 import { Scheduler } from './scheduler/scheduler.js'
 import { type Chunk, rowsOf } from './scheduler/step-plan.js'
 import { Statistics } from './statistics.js'
+import type { TierStore } from './tiers/store.js'
+import { TokenDrawer } from './token-drawer.js'
 
 /** Cells kept free for the answer of each running stream. */
 const ANSWER_RESERVE = 256
@@ -26,6 +32,8 @@ const TARGET_MS = 100
 const IDLE_TARGET_MS = 250
 /** The accounting is compared with the library's when idle, at most this often, milliseconds. */
 const CHECK_EVERY = 1000
+/** Milliseconds for writing hot prefixes to disk at a drain. */
+const SPILL_DEADLINE = 20_000
 /** Decodes that the library refuses in a row before the process gives up (its supervisor starts a fresh one). */
 const MOST_REFUSED_DECODES = 3
 
@@ -42,6 +50,8 @@ export class Engine {
   private readonly now: () => number = () => performance.now()
   private readonly outbox: Outbox
   private readonly writer: AnswerWriter
+  private readonly drawer: TokenDrawer
+  private constraints: ConstraintService | null = null
   private stopped = false
   /** Something came in since the loop last looked. */
   private signalled = false
@@ -50,13 +60,13 @@ export class Engine {
   private idleListeners: Array<() => void> = []
   private errands: Array<() => void> = []
   private refusedDecodes = 0
-  private endOfText: number[] | null = null
 
   private constructor(
     private readonly backend: Backend,
     private readonly config: EngineConfig,
     private readonly tokenizer: PromptTokenizer,
-    send: (message: FromEngine) => void
+    send: (message: FromEngine) => void,
+    private readonly store: TierStore | null
   ) {
     this.scheduler = new Scheduler(backend, {
       parallel: config.parallel,
@@ -73,14 +83,18 @@ export class Engine {
     this.outbox = new Outbox(send)
     const isWanted = (request: ActiveRequest) => this.requests.get(request.id) === request
     this.writer = new AnswerWriter(backend, this.outbox, isWanted, request => this.end(request))
+    this.drawer = new TokenDrawer(backend, this.writer, this.now)
+    if (store) this.scheduler.useTiers(store, () => this.awaken())
   }
 
+  /** @param store RAM and disk tiers below the pool; null: prefixes live in the pool only. */
   static async create(
     backend: Backend,
     config: EngineConfig,
-    send: (message: FromEngine) => void
+    send: (message: FromEngine) => void,
+    store: TierStore | null = null
   ): Promise<Engine> {
-    return new Engine(backend, config, await PromptTokenizer.create(backend), send)
+    return new Engine(backend, config, await PromptTokenizer.create(backend), send, store)
   }
 
   /** Takes a request; its verdict, and all that follows, are sent as events. */
@@ -114,8 +128,13 @@ export class Engine {
     return checkIntegrity(this.backend, this.scheduler)
   }
 
+  /** Forgets every prefix that no stream is attached to, in all tiers. Only between steps. Returns the freed cells. */
+  clearCache(): number {
+    return this.scheduler.tiers?.clear() ?? this.scheduler.cache.clear()
+  }
+
   /** Runs something that touches the backend's memory when no decode is under way. */
-  betweenSteps<T>(action: () => T): Promise<T> {
+  betweenSteps<T>(action: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.errands.push(() => {
         try {
@@ -137,7 +156,8 @@ export class Engine {
     const late = [...this.requests.values()]
     for (const request of late) this.fail(request, 'draining', 'the server is shutting down')
     if (late.length > 0) await this.idle()
-    return { finished: before - late.length, aborted: late.length, spilledBytes: 0 }
+    const spilledBytes = await this.betweenSteps(() => this.scheduler.tiers?.drain(SPILL_DEADLINE) ?? 0)
+    return { finished: before - late.length, aborted: late.length, spilledBytes }
   }
 
   /** Resolves when no request is left, and none holds cells. */
@@ -156,9 +176,18 @@ export class Engine {
     while (!this.stopped) {
       this.signalled = false
       if (await this.step()) continue
+      // Prefixes are being brought back and nothing else runs: no decode turns the event loop.
+      if (this.scheduler.restless) {
+        await new Promise(resolve => setImmediate(resolve))
+        continue
+      }
       this.writer.write()
       this.outbox.flush()
       if (this.leave() || this.signalled) continue
+      if (this.scheduler.tidy()) {
+        await new Promise(resolve => setImmediate(resolve))
+        continue
+      }
       this.becomeIdle()
       await new Promise<void>(resolve => {
         this.wake = resolve
@@ -166,28 +195,32 @@ export class Engine {
       })
       this.wake = null
     }
+    await this.constraints?.dispose()
+    await this.store?.close({ deadlineMs: 0 })
   }
 
   private async accept(id: number, request: GenerationRequest): Promise<void> {
     const arrived = this.now()
-    const early = this.admission.onArrival(request) ?? this.unsupported(request)
+    const early = this.admission.onArrival(request)
     if (early) return this.refuse(id, early)
     this.arriving.set(id, true)
     this.admission.arriving++
-    const prompt = await this.tokenizer.tokenize(request.prompt).finally(() => this.admission.arriving--)
+    const [prompt, constraint] = await Promise.all([
+      this.tokenizer.tokenize(request.prompt),
+      this.compile(request)
+    ]).finally(() => this.admission.arriving--)
     const wanted = this.arriving.get(id)
     this.arriving.delete(id)
     if (!wanted) return this.notifyIdle()
-    const verdict = this.admission.onTokenized(prompt.tokens)
-    if (verdict.kind !== 'admitted') return this.refuse(id, verdict)
+    const verdict =
+      constraint instanceof ConstraintError
+        ? ({ kind: 'invalid', param: 'constraint', message: constraint.message } as const)
+        : this.admission.onTokenized(prompt.tokens)
+    if (verdict.kind !== 'admitted' || constraint instanceof ConstraintError) return this.refuse(id, verdict)
     this.statistics.counters.admitted++
     this.outbox.add({ type: 'verdict', id, verdict })
-    const active = new ActiveRequest(
-      id,
-      this.config.reproducible ? { ...request, reproducible: true } : request,
-      arrived,
-      prompt
-    )
+    const params = this.config.reproducible ? { ...request, reproducible: true } : request
+    const active = new ActiveRequest(id, params, arrived, prompt, constraint)
     this.requests.set(id, active)
     for (const choice of active.choices) {
       this.choices.set(choice.stream, choice)
@@ -197,9 +230,24 @@ export class Engine {
     this.awaken()
   }
 
-  private unsupported(request: GenerationRequest): Verdict | null {
-    if (request.constraint === null) return null
-    return { kind: 'invalid', param: 'response_format', message: 'constrained output is not supported yet' }
+  /** A constraint that cannot be is a value: the verdict says why. */
+  private async compile({
+    constraint
+  }: GenerationRequest): Promise<CompiledConstraint | ConstraintError | null> {
+    if (constraint === null) return null
+    this.constraints ??= createConstraintService({
+      vocabulary: {
+        size: this.backend.info.vocabularySize,
+        piece: (token, special) => this.backend.piece(token, special),
+        stopTokens: this.drawer.endOfTextTokens()
+      }
+    })
+    try {
+      return await this.constraints.compile(constraint)
+    } catch (error) {
+      if (error instanceof ConstraintError) return error
+      throw error
+    }
   }
 
   private refuse(id: number, verdict: Verdict): void {
@@ -217,6 +265,7 @@ export class Engine {
     if (!plan) return this.giveUpStuck()
     for (const batch of plan.batches) if (!(await this.compute(batch))) break
     this.leave()
+    this.scheduler.tidy()
     this.statistics.publishSometimes(this.scheduler, this.admission)
     if (this.config.checkEveryStep) this.assertIntegrity()
     return true
@@ -254,33 +303,16 @@ export class Engine {
     const ms = this.now() - begun
     this.scheduler.computed(chunks, ms)
     this.statistics.stepDone(chunks, ms)
-    for (const { choice, row } of outputs) if (!choice.done) this.draw(choice, row)
-    return true
-  }
-
-  private draw(choice: Choice, row: number): void {
-    const { stream } = choice
-    const { params } = choice.request
-    choice.sampler ??= createSampler(
-      this.backend,
-      choice,
-      params.ignoreEndOfText ? this.endOfTextTokens() : []
-    )
-    const token = choice.sampler.sample(row)
-    stream.firstTokenAt ??= this.now()
-    if (!params.ignoreEndOfText && this.backend.isEndOfGeneration(token)) {
-      this.writer.add({ choice, token: -1, logprob: undefined, finish: 'stop' })
-      return
+    for (const { choice, row } of outputs) {
+      if (choice.done) continue
+      try {
+        await this.drawer.draw(choice, row)
+      } catch (error) {
+        if (!(error instanceof ConstraintFailedError)) throw error
+        this.fail(choice.request, 'constraint_failed', error.message)
+      }
     }
-    const logprob = params.logprobs === null ? undefined : this.logprobOf(row, token, params.logprobs)
-    stream.tokens.push(token)
-    const atLimit =
-      stream.tokensLeft <= 0 || stream.tokens.length >= this.backend.capabilities.cellsPerSequence
-    this.writer.add({ choice, token, logprob, finish: atLimit ? 'length' : null })
-  }
-
-  private logprobOf(row: number, token: number, alternatives: number): TokenLogprob {
-    return tokenLogprob(this.backend.logits(row), token, alternatives, id => this.backend.piece(id, true))
+    return true
   }
 
   private end(request: ActiveRequest): void {
@@ -302,8 +334,7 @@ export class Engine {
     for (const choice of this.choices.values()) {
       if (!choice.done) continue
       this.scheduler.finish(choice.stream)
-      choice.sampler?.free()
-      choice.sampler = null
+      choice.free()
       this.choices.delete(choice.stream)
       any = true
     }
@@ -340,7 +371,7 @@ export class Engine {
 
   /** A single stream has grown to the end of the pool, and nothing is left to evict. */
   private giveUpStuck(): boolean {
-    const stuck = this.scheduler.running.find(stream => !stream.paused && stream.behind > 0)
+    const stuck = this.scheduler.running.find(stream => this.scheduler.wantsRows(stream))
     const choice = stuck && this.choices.get(stuck)
     if (!choice) return false
     this.writer.add({ choice, token: -1, logprob: undefined, finish: 'length' })
@@ -356,16 +387,6 @@ export class Engine {
     }
     this.outbox.flush()
     if (++this.refusedDecodes >= MOST_REFUSED_DECODES) throw error
-  }
-
-  private endOfTextTokens(): number[] {
-    if (!this.endOfText) {
-      this.endOfText = []
-      const size = this.backend.info.vocabularySize
-      for (let token = 0; token < size; token++)
-        if (this.backend.isEndOfGeneration(token)) this.endOfText.push(token)
-    }
-    return this.endOfText
   }
 
   private becomeIdle(): void {

@@ -3,6 +3,7 @@
  * (`serialization: 'json'`, twice as fast as `advanced` for small objects). The engine sends one message per step.
  */
 import type { Capabilities, ModelInfo, SamplerParams } from './backend.js'
+import type { Thinking } from './constraint/thinking.js'
 import type { HistogramSnapshot } from './histogram.js'
 
 /** A prompt is a list of segments, so that a later kind (an image) can stand between texts. */
@@ -46,7 +47,7 @@ export interface GenerationRequest {
   emitSpecial: boolean
   /** null: no logprobs. Otherwise how many alternatives beside the chosen token, 0..20. */
   logprobs: number | null
-  constraint: Constraint | null
+  constraint: (Constraint & { thinking?: Thinking }) | null
   /** Use, and leave behind, cached prefixes. */
   cachePrompt: boolean
   /** Part of every cache key: requests with different salts never share cells, in any tier. */
@@ -171,6 +172,10 @@ export interface EngineStats {
     generatedTokens: number
     cachedTokens: { resident: number; ram: number; disk: number }
     evictedCells: number
+    /** To RAM, to disk (written), and back into the pool. */
+    spilledBytes: number
+    diskWrittenBytes: number
+    restoredBytes: number
     preemptions: number
     admitted: number
     rejected: { full: number; tooLong: number; draining: number; invalid: number }
@@ -212,8 +217,22 @@ export interface EngineConfig {
   /** Most prompt tokens waiting; null: no bound beside maxQueue. */
   maxQueuedTokens: number | null
   reproducible: boolean
+  /** Where prefixes go when they leave the pool; left out: nowhere. */
+  tiers?: TierConfig
   /** Check the pool's accounting against the library after every step (tests), not only when idle. */
   checkEveryStep: boolean
+}
+
+export interface TierConfig {
+  /** Cap of host memory for spilled prefixes, bytes; 0: none, and no disk tier. */
+  ramBytes: number
+  /** null: nothing is written to disk. */
+  disk: {
+    folder: string
+    capBytes: number
+    /** Bytes a day; null: no budget. */
+    dailyWriteBytes: number | null
+  } | null
 }
 
 /** Failures before `ready`. `code` is a BackendError code or `engine_error`. */

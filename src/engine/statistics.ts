@@ -18,6 +18,9 @@ export class Statistics {
     generatedTokens: 0,
     cachedTokens: { resident: 0, ram: 0, disk: 0 },
     evictedCells: 0,
+    spilledBytes: 0,
+    diskWrittenBytes: 0,
+    restoredBytes: 0,
     preemptions: 0,
     admitted: 0,
     rejected: { full: 0, tooLong: 0, draining: 0, invalid: 0 },
@@ -53,6 +56,11 @@ export class Statistics {
     const { cache, ids } = scheduler
     this.counters.evictedCells = cache.evictedCells
     this.counters.preemptions = scheduler.preemptions
+    const { tiers } = scheduler
+    if (tiers) {
+      this.counters.spilledBytes = tiers.spiller.savedBytes
+      this.counters.restoredBytes = tiers.restorer.restoredBytes
+    }
     return {
       running: scheduler.running.length,
       waiting: scheduler.waiting.length + admission.arriving,

@@ -1,6 +1,7 @@
 import type { Backend } from '../../src/engine/backend.js'
 import { Engine } from '../../src/engine/engine.js'
 import type { EngineConfig, FromEngine, GenerationRequest, RequestEvent } from '../../src/engine/messages.js'
+import type { TierStore } from '../../src/engine/tiers/store.js'
 
 export const baseConfig: EngineConfig = {
   model: '',
@@ -72,10 +73,17 @@ export class EngineHarness {
   private running: Promise<void> = Promise.resolve()
   engine!: Engine
 
-  static async start(backend: Backend, config: Partial<EngineConfig> = {}): Promise<EngineHarness> {
+  static async start(
+    backend: Backend,
+    config: Partial<EngineConfig> = {},
+    store: TierStore | null = null
+  ): Promise<EngineHarness> {
     const harness = new EngineHarness()
-    harness.engine = await Engine.create(backend, { ...baseConfig, ...config }, message =>
-      harness.receive(message)
+    harness.engine = await Engine.create(
+      backend,
+      { ...baseConfig, ...config },
+      message => harness.receive(message),
+      store
     )
     harness.running = harness.engine.run()
     return harness

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
+import { TierStore } from '../../src/engine/tiers/store.js'
 import { count } from '../support/counts.js'
 import { EngineHarness, type Outcome, request } from './harness.js'
 import { expectedAnswer, SimulatedBackend } from './simulated-backend.js'
@@ -42,6 +43,7 @@ const pool = fc.record({
   reproducible: fc.constantFrom(false, false, true),
   cells: fc.constantFrom(160, 256, 2048),
   sequenceIds: fc.constantFrom(8, 16, 64),
+  tiers: fc.boolean(),
   batchRows: fc.constantFrom(8, 64),
   invariantRows: fc.constantFrom(0, 6),
   parallel: fc.constantFrom(1, 3, 8)
@@ -63,10 +65,14 @@ t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks'
   await fc.assert(
     fc.asyncProperty(pool, fc.array(event, { minLength: 1, maxLength: 30 }), async (options, events) => {
       const backend = new SimulatedBackend(options)
-      const harness = await EngineHarness.start(backend, {
-        parallel: options.parallel,
-        reproducible: options.reproducible
-      })
+      const harness = await EngineHarness.start(
+        backend,
+        {
+          parallel: options.parallel,
+          reproducible: options.reproducible
+        },
+        options.tiers ? new TierStore({ ramBytes: 1 << 20, grid: 16, disk: null }) : null
+      )
       const all: Submitted[] = []
       for (const event of events) {
         if (event.kind === 'submit') {
@@ -98,9 +104,9 @@ t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks'
       await harness.guard(harness.engine.idle())
       const { cache, ids, running, waiting } = harness.engine.scheduler
       assert.deepEqual([running.length, waiting.length], [0, 0])
-      const { graveyard } = harness.engine.scheduler
+      const { graveyard, tiers } = harness.engine.scheduler
       assert.equal(
-        ids.used - (graveyard.id === -1 ? 0 : 1),
+        ids.used - (graveyard.id === -1 ? 0 : 1) - (tiers ? 1 : 0),
         cache.index.branches.size,
         'only holders keep ids'
       )
@@ -108,7 +114,7 @@ t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks'
       cache.clear()
       graveyard.clear()
       assert.equal(backend.usedCells(), 0, 'no cell is left')
-      assert.equal(ids.used, 0, 'no id is left')
+      assert.equal(ids.used, tiers ? 1 : 0, 'no id is left')
       await harness.stop()
     }),
     { numRuns: runs }

@@ -106,3 +106,20 @@ export class PrefixIndex {
     if (this.roots.get(branch.salt)?.children.size === 0) this.roots.delete(branch.salt)
   }
 }
+
+/** All tokens from the root to the end of a branch, and where they are held. */
+export function pathTo(branch: Branch): { tokens: Int32Array; path: PathSegment[] } {
+  const path: PathSegment[] = []
+  let to = branch.end
+  for (let at: Branch | null = branch; at !== null && at.sequence !== -1; at = at.parent) {
+    if (at.start < to) path.unshift({ branch: at, from: at.start, to })
+    to = Math.min(to, at.start)
+  }
+  const tokens = new Int32Array(branch.end)
+  for (const segment of path) {
+    for (let position = segment.from; position < segment.to; position++) {
+      tokens[position] = segment.branch.tokenAt(position)
+    }
+  }
+  return { tokens, path }
+}

@@ -2,6 +2,8 @@ import type { Backend } from '../backend.js'
 import { PrefixCache } from '../cache/prefix-cache.js'
 import { Graveyard } from '../pool/graveyard.js'
 import { SequenceIds } from '../pool/sequence-ids.js'
+import { PoolTiers } from '../tiers/pool-tiers.js'
+import type { TierStore } from '../tiers/store.js'
 import { ReproducibleShapes } from './chunking.js'
 import { leaderFor, sharePromptRows } from './prompt-shares.js'
 import { StepBudget } from './step-budget.js'
@@ -36,6 +38,8 @@ export class Scheduler {
   readonly running: Stream[] = []
   preemptions = 0
   readonly graveyard: Graveyard
+  /** What lies below the pool; null: prefixes live in the pool only. */
+  tiers: PoolTiers | null = null
   private readonly shapes: ReproducibleShapes
   private readonly justStarted: Stream[] = []
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
@@ -57,6 +61,21 @@ export class Scheduler {
       idleTargetMs: options.idleTargetMs
     })
     this.shapes = new ReproducibleShapes(batchRows, Math.min(backend.capabilities.invariantRows, batchRows))
+  }
+
+  /** Puts RAM and disk below the pool. `awaken` is called when something arrives between steps. */
+  useTiers(store: TierStore, awaken: () => void): void {
+    const { backend, cache, ids } = this
+    const makeRoom = (cells: number) => {
+      const missing = cells - (this.cells - this.usedCells)
+      return missing <= 0 || (!this.appendOnly && this.cache.evict(missing) >= missing)
+    }
+    this.tiers = new PoolTiers({ backend, cache, ids, store, makeRoom, awaken, now: this.options.now })
+  }
+
+  /** Work that needs no message and no decode is left: a step should be taken at once. */
+  get restless(): boolean {
+    return this.tiers?.restorer.ready ?? false
   }
 
   get cells(): number {
@@ -113,14 +132,20 @@ export class Scheduler {
       this.startOver()
       this.startWaiting()
     }
+    this.restore()
     for (;;) {
       const plan = this.compose()
       if (plan.batches.length > 0) return plan
-      if (!this.running.some(stream => !stream.paused && stream.behind > 0)) return null
+      if (!this.running.some(stream => this.wantsRows(stream))) return null
       const victim = this.victim()
       if (!victim) return null
       this.preempt(victim)
     }
+  }
+
+  /** Saves some of what is new to the tiers. Returns whether more is waiting. */
+  tidy(): boolean {
+    return this.tiers?.spill(this.running.some(stream => stream.decoding)) ?? false
   }
 
   /** Streams that started for the first time since this was last asked. */
@@ -138,6 +163,7 @@ export class Scheduler {
       }
       // What is computed of a prompt is shared at once: others may be waiting for it, and outlive this stream.
       if (stream.computed <= stream.promptLength) this.share(stream)
+      if (stream.computed === stream.promptLength && stream.shared > 0) this.tiers?.keep(stream)
     }
   }
 
@@ -146,6 +172,7 @@ export class Scheduler {
     remove(this.waiting, stream)
     if (!remove(this.running, stream)) return
     this.share(stream)
+    if (stream.shared > 0) this.tiers?.keep(stream)
     this.leaveCells(stream)
   }
 
@@ -205,13 +232,30 @@ export class Scheduler {
     if (id === undefined) return 'no_room'
     stream.sequence = id
     stream.computed = shares ? this.cache.attach(stream, limit) : 0
+    this.running.push(stream)
     if (stream.startedAt === null) {
       stream.startedAt = this.options.now()
-      stream.cached = Math.min(stream.computed, stream.promptLength)
-      this.justStarted.push(stream)
+      stream.cached = stream.computed
+      if (!shares || !this.tiers?.begin(stream, limit)) this.justStarted.push(stream)
+    } else if (shares) {
+      this.tiers?.begin(stream, limit)
     }
-    this.running.push(stream)
     return 'started'
+  }
+
+  /** Brings prefixes back from the tiers for streams that have started. */
+  private restore(): void {
+    if (!this.tiers) return
+    const decoding = this.running.some(stream => stream.decoding)
+    for (const stream of this.tiers.restore(decoding, stream => this.share(stream))) {
+      // A preempted stream has been announced long ago.
+      if (stream.prefilledAt === null) this.justStarted.push(stream)
+    }
+  }
+
+  /** It has something to compute and may. */
+  wantsRows(stream: Stream): boolean {
+    return !stream.paused && stream.behind > 0 && !this.tiers?.restorer.isRestoring(stream)
   }
 
   /** Cells a stream needs beyond the `held` ones it has: the rest of its tokens and a reserve for the answer. */
@@ -236,7 +280,7 @@ export class Scheduler {
 
   /** Batches for this step within the free cells. */
   private compose(): StepPlan {
-    const active = this.running.filter(stream => !stream.paused && stream.behind > 0)
+    const active = this.running.filter(stream => this.wantsRows(stream))
     const { batchRows } = this.backend.capabilities
     const wanted = active.reduce((rows, stream) => rows + stream.behind, 0)
     const goal = Math.min(wanted, batchRows + active.length)
@@ -309,6 +353,7 @@ export class Scheduler {
   }
 
   private leaveCells(stream: Stream): void {
+    this.tiers?.restorer.forget(stream)
     if (stream.reproducible || this.appendOnly)
       this.graveyard.bury(stream.sequence, stream.shared, stream.computed)
     this.cache.release(stream)

@@ -1,6 +1,7 @@
 import type { Sampler } from '../backend.js'
 import type { CacheOwner } from '../cache/prefix-cache.js'
 import type { PathSegment } from '../cache/prefix-index.js'
+import type { CachedTokens } from '../messages.js'
 import { TokenList } from '../token-list.js'
 
 export interface StreamOptions {
@@ -42,6 +43,10 @@ export class Stream implements CacheOwner {
   computed = 0
   /** Prompt tokens that were attached rather than computed at the first start. */
   cached = 0
+  /** Tokens that came back from a lower tier, at any start. */
+  readonly restored = { ram: 0, disk: 0 }
+  /** Why no more was cached, where there is a reason to tell. */
+  missReason: CachedTokens['miss']
   /** Set at the first start. */
   startedAt: number | null = null
   prefilledAt: number | null = null

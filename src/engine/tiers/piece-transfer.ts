@@ -42,7 +42,13 @@ export class PieceTransfer {
    * Puts a piece's cells at positions [from, to) into a sequence; the rest of the piece is dropped.
    * @returns false when the library refused, or the piece is not what it should be; then nothing has changed.
    */
-  restore(blob: Uint8Array, piece: { start: number; end: number }, sequence: number, from: number, to: number): boolean {
+  restore(
+    blob: Uint8Array,
+    piece: { start: number; end: number },
+    sequence: number,
+    from: number,
+    to: number
+  ): boolean {
     const read = this.backend.restoreState(this.scratch, blob)
     try {
       const whole =

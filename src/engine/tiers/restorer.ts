@@ -7,9 +7,8 @@ import type { PieceRef, TierStore } from './store.js'
 /** What is left to bring back for one stream. */
 interface Restoration {
   refs: PieceRef[]
-  /** Pieces on disk are fetched into memory beforehand; false: it could not be. */
-  fetched: Map<PieceRef, boolean>
-  startedAt: number
+  /** Pieces on disk are fetched into memory beforehand: null while that is under way, false when it failed. */
+  fetched: Map<PieceRef, { begun: number; ok: boolean | null }>
 }
 
 /** Fetches from disk that are under way for one stream at a time. */
@@ -55,7 +54,7 @@ export class Restorer {
       depth += tokens
     }
     if (refs.length === 0) return false
-    this.active.set(stream, { refs, fetched: new Map(), startedAt: this.now() })
+    this.active.set(stream, { refs, fetched: new Map() })
     return true
   }
 
@@ -76,7 +75,7 @@ export class Restorer {
       while (restoration.refs.length > 0) {
         this.readAhead(restoration)
         const ref = restoration.refs[0] as PieceRef
-        if (ref.tier === 'disk' && !restoration.fetched.has(ref)) break
+        if (ref.tier === 'disk' && restoration.fetched.get(ref)?.ok === null) break
         if (!this.restoreOne(stream, ref, restoration)) restoration.refs = []
         else {
           restoration.refs.shift()
@@ -93,30 +92,34 @@ export class Restorer {
     return done
   }
 
-  private readAhead(restoration: Restoration): void {
-    const waiting = restoration.refs.slice(0, READ_AHEAD).filter(ref => ref.tier === 'disk')
-    for (const ref of waiting) {
-      if (restoration.fetched.has(ref) || this.fetching.has(ref)) continue
-      this.fetching.add(ref)
-      this.store.fetch(ref).then(
-        ok => this.fetchEnded(restoration, ref, ok),
-        () => this.fetchEnded(restoration, ref, false)
-      )
+  /** Something could be restored at once: nobody has to be waited for. */
+  get ready(): boolean {
+    for (const { refs, fetched } of this.active.values()) {
+      const [first] = refs
+      if (!first || first.tier === 'ram' || fetched.get(first)?.ok !== null) return true
+    }
+    return false
+  }
+
+  private readAhead({ refs, fetched }: Restoration): void {
+    for (const ref of refs.slice(0, READ_AHEAD)) {
+      if (ref.tier !== 'disk' || fetched.has(ref)) continue
+      const fetch: { begun: number; ok: boolean | null } = { begun: this.now(), ok: null }
+      fetched.set(ref, fetch)
+      const ended = (ok: boolean) => {
+        fetch.ok = ok
+        this.awaken()
+      }
+      this.store.fetch(ref).then(ended, () => ended(false))
     }
   }
 
-  private readonly fetching = new WeakSet<PieceRef>()
-
-  private fetchEnded(restoration: Restoration, ref: PieceRef, ok: boolean): void {
-    restoration.fetched.set(ref, ok)
-    this.awaken()
-  }
-
   private restoreOne(stream: Stream, ref: PieceRef, restoration: Restoration): boolean {
-    if (restoration.fetched.get(ref) === false) return false
+    const fetch = restoration.fetched.get(ref)
+    if (fetch?.ok === false) return false
     const from = stream.computed
     if (!this.makeRoom(ref.end - ref.start)) return false
-    const begun = this.now()
+    const begun = fetch?.begun ?? this.now()
     // In memory now, or gone: a promise would mean that it was evicted again since it was fetched.
     const blob = this.store.load({ ...ref, tier: 'ram' })
     if (!(blob instanceof Uint8Array)) return false

@@ -1,6 +1,6 @@
 import type { Branch } from '../cache/branch.js'
-import { type PathSegment, pathTo, type PrefixIndex } from '../cache/prefix-index.js'
-import { TokenList } from '../token-list.js'
+import { type PathSegment, type PrefixIndex, pathTo } from '../cache/prefix-index.js'
+import type { TokenList } from '../token-list.js'
 import type { PieceChain, PieceMeta } from './piece.js'
 import type { PieceTransfer } from './piece-transfer.js'
 import type { TierStore } from './store.js'
@@ -12,7 +12,8 @@ interface Job {
   /** Positions of the next piece to look at, and of the end. */
   next: number
   end: number
-  anchor: boolean
+  /** Positions many requests come back to, ascending. */
+  anchors: readonly number[]
 }
 
 /**
@@ -36,10 +37,10 @@ export class Spiller {
   }
 
   /** Positions [0, end) of these tokens are cached now, and worth keeping. The list may grow meanwhile. */
-  enqueue(salt: string, tokens: TokenList, end: number, anchor: boolean): void {
+  enqueue(salt: string, tokens: TokenList, end: number, anchors: readonly number[]): void {
     if (end < MIN_TOKENS) return
     const chain = this.store.chain(salt).extend(tokens.view(0, end))
-    this.jobs.push({ salt, tokens, chain, next: 0, end, anchor })
+    this.jobs.push({ salt, tokens, chain, next: 0, end, anchors })
     if (this.jobs.length > MOST_JOBS) this.jobs.shift()
   }
 
@@ -69,9 +70,14 @@ export class Spiller {
     for (const branch of this.index.branches) this.beforeEvict(branch, branch.start)
   }
 
+  /** What waits to be saved is not worth it any more. */
+  forgetAll(): void {
+    this.jobs.length = 0
+  }
+
   /** Returns true when something was saved. */
   private saveNext(job: Job): boolean {
-    const { chain, salt, tokens, end, anchor } = job
+    const { chain, salt, tokens, end, anchors } = job
     const start = job.next
     const to = Math.min(start + this.store.grid, end)
     job.next = to
@@ -80,10 +86,22 @@ export class Spiller {
     const path = this.index.match(salt, tokens, to)
     // Evicted in the meantime: then it was saved on that occasion.
     if ((path.at(-1)?.to ?? 0) < to) return false
-    return this.save(chain, path, start, to, anchor && to === end)
+    return this.save(
+      chain,
+      path,
+      start,
+      to,
+      anchors.some(anchor => anchor > start && anchor <= to)
+    )
   }
 
-  private save(chain: PieceChain, path: readonly PathSegment[], start: number, end: number, anchor: boolean): boolean {
+  private save(
+    chain: PieceChain,
+    path: readonly PathSegment[],
+    start: number,
+    end: number,
+    anchor: boolean
+  ): boolean {
     if (this.covered(chain, start, end)) return false
     const blob = this.transfer.save(path, start, end)
     if (!blob) return false

@@ -1,0 +1,75 @@
+import { type Choice, createSampler } from './active-request.js'
+import type { AnswerWriter } from './answer-writer.js'
+import type { Backend } from './backend.js'
+import type { Matcher } from './constraint/matcher.js'
+import { tokenLogprob } from './logprobs.js'
+
+/** A constrained stream's mask is normally there before its logits; longer than this its request fails, milliseconds. */
+const MASK_TIMEOUT = 1000
+
+/** Draws each stream's next token from the step's logits, within its constraint if it has one. */
+export class TokenDrawer {
+  private endOfText: number[] | null = null
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly writer: AnswerWriter,
+    private readonly now: () => number
+  ) {}
+
+  /**
+   * @param row output row of the last decode.
+   * @throws ConstraintFailedError when the constraint cannot go on; the request must end.
+   */
+  async draw(choice: Choice, row: number): Promise<void> {
+    const { params, constraint } = choice.request
+    choice.sampler ??= createSampler(
+      this.backend,
+      choice,
+      params.ignoreEndOfText ? this.endOfTextTokens() : []
+    )
+    if (constraint && !choice.matcher) choice.matcher = constraint.matcher()
+    const unmasked = choice.matcher && params.logprobs !== null ? this.backend.logits(row).slice() : null
+    if (choice.matcher) await this.mask(choice.matcher, row)
+    const token = choice.sampler.sample(row)
+    choice.matcher?.accept(token)
+    this.take(choice, token, unmasked ?? row)
+  }
+
+  /** Tokens that end an answer. */
+  endOfTextTokens(): number[] {
+    if (!this.endOfText) {
+      const size = this.backend.info.vocabularySize
+      this.endOfText = []
+      for (let token = 0; token < size; token++) {
+        if (this.backend.isEndOfGeneration(token)) this.endOfText.push(token)
+      }
+    }
+    return this.endOfText
+  }
+
+  private async mask(matcher: Matcher, row: number): Promise<void> {
+    if (matcher.mask(this.backend.logits(row))) return
+    await matcher.whenReady(MASK_TIMEOUT)
+    matcher.mask(this.backend.logits(row))
+  }
+
+  private take(choice: Choice, token: number, logits: Float32Array | number): void {
+    const { stream } = choice
+    const { params } = choice.request
+    stream.firstTokenAt ??= this.now()
+    if (!params.ignoreEndOfText && this.backend.isEndOfGeneration(token)) {
+      this.writer.add({ choice, token: -1, logprob: undefined, finish: 'stop' })
+      return
+    }
+    let logprob: ReturnType<typeof tokenLogprob> | undefined
+    if (params.logprobs !== null) {
+      const values = typeof logits === 'number' ? this.backend.logits(logits) : logits
+      logprob = tokenLogprob(values, token, params.logprobs, id => this.backend.piece(id, true))
+    }
+    stream.tokens.push(token)
+    const atLimit =
+      stream.tokensLeft <= 0 || stream.tokens.length >= this.backend.capabilities.cellsPerSequence
+    this.writer.add({ choice, token, logprob, finish: atLimit ? 'length' : null })
+  }
+}
