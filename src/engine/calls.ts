@@ -13,6 +13,7 @@ function handlersFor(engine: Engine, backend: Backend): Handlers {
       Array.from(await backend.tokenize(text, { addSpecial, parseSpecial })),
     detokenize: async ({ tokens, special }) =>
       Buffer.concat(tokens.map(token => backend.piece(token, special))).toString('utf8'),
+    pieces: async ({ tokens }) => tokens.map(token => Array.from(backend.piece(token, true))),
     check: () => engine.betweenSteps(() => engine.check()),
     clearCache: () => engine.betweenSteps(() => ({ freedCells: engine.clearCache() })),
     drain: ({ timeoutMs }) => engine.drain(timeoutMs),

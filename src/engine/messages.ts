@@ -256,6 +256,8 @@ export interface EngineCalls {
   tokenize: { params: { text: string; addSpecial: boolean; parseSpecial: boolean }; result: number[] }
   /** Bytes are joined and decoded as UTF-8; `special` tokens are written out. */
   detokenize: { params: { tokens: number[]; special: boolean }; result: string }
+  /** The bytes that each token stands for, special ones written out. */
+  pieces: { params: { tokens: number[] }; result: number[][] }
   /** Compares our accounting with the library's; empty list: they agree. */
   check: { params: null; result: string[] }
   /** Forgets every idle cached prefix. */
