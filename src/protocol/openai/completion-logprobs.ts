@@ -1,0 +1,64 @@
+import type { TokenLogprob } from '../../engine/messages.js'
+
+/** The shape of `logprobs` in `/v1/completions`: one entry per token in each list. */
+export interface CompletionLogprobs {
+  /** Where each token begins in the text, in characters (code points). */
+  text_offset: number[]
+  token_logprobs: number[]
+  tokens: string[]
+  /** The most likely tokens and the chosen one. */
+  top_logprobs: Array<Record<string, number>>
+}
+
+/** Collects the tokens of one answer, and knows where in the text the next one begins. */
+export class LogprobWriter {
+  #offset: number
+
+  /** @param offset characters of the text in front of the answer (an echoed prompt) */
+  constructor(offset: number) {
+    this.#offset = offset
+  }
+
+  write(tokens: TokenLogprob[]): CompletionLogprobs {
+    const written = emptyLogprobs()
+    for (const { bytes, logprob, top } of tokens) {
+      const token = tokenText(bytes)
+      written.text_offset.push(this.#offset)
+      written.token_logprobs.push(finite(logprob))
+      written.tokens.push(token)
+      const alternatives = top.map(entry => [tokenText(entry.bytes), finite(entry.logprob)] as const)
+      written.top_logprobs.push({ ...Object.fromEntries(alternatives), [token]: finite(logprob) })
+      this.#offset += countCharacters(bytes)
+    }
+    return written
+  }
+}
+
+export function emptyLogprobs(): CompletionLogprobs {
+  return { text_offset: [], token_logprobs: [], tokens: [], top_logprobs: [] }
+}
+
+export function appendLogprobs(to: CompletionLogprobs, more: CompletionLogprobs): void {
+  to.text_offset.push(...more.text_offset)
+  to.token_logprobs.push(...more.token_logprobs)
+  to.tokens.push(...more.tokens)
+  to.top_logprobs.push(...more.top_logprobs)
+}
+
+/** A token that is no whole number of characters is written `bytes:\xf0\x9f`, as OpenAI does. */
+function tokenText(bytes: number[]): string {
+  const buffer = Buffer.from(bytes)
+  const text = buffer.toString('utf8')
+  if (Buffer.from(text).equals(buffer)) return text
+  return `bytes:${bytes.map(byte => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`
+}
+
+/** Characters that begin in these bytes of UTF-8. */
+function countCharacters(bytes: number[]): number {
+  return bytes.reduce((count, byte) => ((byte & 0xc0) === 0x80 ? count : count + 1), 0)
+}
+
+/** JSON has no -Infinity; OpenAI writes -9999 for a token that is very unlikely. */
+function finite(logprob: number | null): number {
+  return logprob === null || !Number.isFinite(logprob) ? -9999 : Math.min(0, logprob)
+}

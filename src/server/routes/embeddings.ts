@@ -1,0 +1,63 @@
+import type { ServerResponse } from 'node:http'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { EmbeddingModel } from '../../embeddings/types.js'
+import type { Models } from '../../models/types.js'
+import {
+  checkDimensions,
+  documentTexts,
+  toEmbeddingAnswer,
+  toInputs,
+  toRerankAnswer
+} from '../../protocol/openai/embedding.js'
+import { EmbeddingRequest, RerankRequest } from '../../protocol/openai/schema/embedding.js'
+import { ClientGoneError } from '../generation/submit.js'
+import { embeddingError, findEmbeddingModel } from './find-embedding-model.js'
+
+export interface EmbeddingRoutesOptions {
+  models: Models
+  /** null: the server has none. */
+  embeddings: EmbeddingModel | null
+}
+
+/** `POST /embeddings`: OpenAI's. `POST /rerank`: Jina's, as llama-server has it. */
+const embeddingRoutes: FastifyPluginAsyncTypebox<EmbeddingRoutesOptions> = async (
+  app,
+  { models, embeddings }
+) => {
+  app.post('/embeddings', { schema: { body: EmbeddingRequest } }, async ({ body }, reply) => {
+    const model = findEmbeddingModel(body.model, 'embedding', embeddings, models)
+    const inputs = toInputs(body)
+    checkDimensions(body, model.info.dimensions)
+    const result = await whileConnected(reply.raw, 'input', signal => model.embed(inputs, signal))
+    return toEmbeddingAnswer(result, model.id, body.encoding_format)
+  })
+
+  for (const path of ['/rerank', '/reranking']) {
+    app.post(path, { schema: { body: RerankRequest } }, async ({ body }, reply) => {
+      const model = findEmbeddingModel(body.model, 'rerank', embeddings, models)
+      const texts = documentTexts(body)
+      const rank = (signal: AbortSignal) => model.rank(body.query, texts, signal)
+      return toRerankAnswer(await whileConnected(reply.raw, 'documents', rank), model.id, body)
+    })
+  }
+}
+
+export default embeddingRoutes
+
+/** Gives the work up when the client goes. */
+async function whileConnected<T>(
+  response: ServerResponse,
+  field: string,
+  work: (signal: AbortSignal) => Promise<T>
+): Promise<T> {
+  const gone = new AbortController()
+  const onClose = () => gone.abort(new ClientGoneError())
+  response.once('close', onClose)
+  try {
+    return await work(gone.signal)
+  } catch (error) {
+    throw embeddingError(error, field)
+  } finally {
+    response.off('close', onClose)
+  }
+}
