@@ -32,6 +32,7 @@ function refuse(app: FastifyInstance, url: string, known: string[]): void {
     method: methods.filter(method => !known.includes(method)),
     url,
     config: { open: true, rateLimit: false },
+    schema: { hide: true },
     // Before a body is parsed: its content type does not matter any more.
     onRequest: async request => {
       throw new ApiError('method_not_allowed', {
