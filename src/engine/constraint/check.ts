@@ -2,6 +2,7 @@
  * Bounds and sanity of a grammar before it is compiled: undefined rules, left recursion, size, rules that can never
  * end. What passes here is safe to hand to the WASM engine.
  */
+import type { CharSet } from './charset.js'
 import { type Grammar, NEVER, type Node, references } from './grammar.js'
 
 /** The grammar cannot be used; the message names the rule. */
@@ -16,8 +17,8 @@ export class GrammarError extends Error {
 export const MAX_SIZE = 20_000
 export const MAX_RULES = 5000
 export const MAX_REPEAT = 2000
-/** Characters of a wide set (most of the vocabulary fits) that are counted one by one: each costs a pass over it. */
-export const MAX_WIDE_COUNT = 256
+/** Places where a wide set of characters may come next: compiling each is a pass over most of the vocabulary. */
+export const MAX_WIDE = 1000
 
 /**
  * @returns the grammar without branches that can never end, and without rules that nothing refers to.
@@ -37,8 +38,8 @@ export function checkGrammar(grammar: Grammar): Grammar {
   if (sizes.reduce((sum, value) => sum + value.elements, 0) > MAX_SIZE) {
     throw new GrammarError(`larger than ${MAX_SIZE} elements when repetitions are written out`)
   }
-  if (sizes.reduce((sum, value) => sum + value.wide, 0) > MAX_WIDE_COUNT) {
-    throw new GrammarError(`counts more than ${MAX_WIDE_COUNT} characters one by one`)
+  if (sizes.reduce((sum, value) => sum + value.wide, 0) > MAX_WIDE) {
+    throw new GrammarError(`has more than ${MAX_WIDE} places where nearly any character fits`)
   }
   refuseLeftRecursion(reachable)
   return reachable
@@ -112,7 +113,7 @@ function size(node: Node): { elements: number; wide: number } {
     case 'text':
       return { elements: 1 + node.text.length / 8, wide: 0 }
     case 'class':
-      return { elements: 1, wide: 0 }
+      return { elements: 1, wide: isWide(node.set) ? 1 : 0 }
     case 'seq':
     case 'alt': {
       const parts = node.items.map(size)
@@ -127,27 +128,15 @@ function size(node: Node): { elements: number; wide: number } {
       }
       const count = Math.max(node.min + (node.max === null ? 1 : 0), node.max ?? 0)
       const inner = size(node.item)
-      const wide = count > 1 && isWide(node.item) ? count : inner.wide * count
-      return { elements: 1 + inner.elements * count, wide }
+      return { elements: 1 + inner.elements * count, wide: inner.wide * count }
     }
     default:
       return { elements: 1, wide: 0 }
   }
 }
 
-/** Begins with a set of characters so large that a good part of the vocabulary fits. */
-function isWide(node: Node): boolean {
-  switch (node.kind) {
-    case 'class':
-      return node.set.reduce((sum, [a, b]) => sum + b - a + 1, 0) > 64
-    case 'seq':
-    case 'alt':
-      return node.items.some(isWide)
-    case 'repeat':
-      return isWide(node.item)
-    default:
-      return false
-  }
+function isWide(set: CharSet): boolean {
+  return set.reduce((sum, [a, b]) => sum + b - a + 1, 0) > 64
 }
 
 function refuseLeftRecursion(grammar: Grammar): void {

@@ -22,7 +22,8 @@ export function boundConstraint(constraint: ConstraintInput): void {
       }
       return
     case 'tools':
-      if (constraint.tools.length > MAX_TOOLS) throw new ConstraintError('tools', `more than ${MAX_TOOLS} tools`)
+      if (constraint.tools.length > MAX_TOOLS)
+        throw new ConstraintError('tools', `more than ${MAX_TOOLS} tools`)
       for (const [i, { parameters }] of constraint.tools.entries()) {
         if (parameters !== undefined && parameters !== null) boundSchema(parameters, `tools/${i}/parameters`)
       }

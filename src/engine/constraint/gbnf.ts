@@ -12,7 +12,8 @@ const NAME = /[a-zA-Z0-9_-]/
 
 /** @throws GrammarError with the line of the mistake. */
 export function parseGbnf(source: string): Grammar {
-  if (source.length > MAX_GRAMMAR_LENGTH) throw new GrammarError(`longer than ${MAX_GRAMMAR_LENGTH} characters`)
+  if (source.length > MAX_GRAMMAR_LENGTH)
+    throw new GrammarError(`longer than ${MAX_GRAMMAR_LENGTH} characters`)
   return new Parser(source).parse()
 }
 

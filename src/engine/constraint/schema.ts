@@ -218,9 +218,11 @@ class SchemaCompiler {
       this.problem(at, 'maxLength', `above ${MAX_COUNTED_CHARACTERS} is not supported`)
       counted.maxLength = null
     }
+    // Equal limits, in whatever schema, share their rules.
+    const name = `string ${JSON.stringify([counted, patterns])}`
+    if (this.rules.has(name)) return ref(name)
     const content = this.automaton(at, 'pattern', null, () => contentDfa({ ...counted, patterns }))
     if (!content) return json.STRING
-    const name = this.rule(null)
     for (const [rule, node] of stringRules(name, content)) this.rules.set(rule, node)
     return ref(name)
   }

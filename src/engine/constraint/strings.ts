@@ -94,11 +94,6 @@ export function stringRules(name: string, content: Dfa): Array<[name: string, no
   ]
 }
 
-/** States of an automaton in which a good part of a vocabulary may come next: each costs a pass over it to compile. */
-export function wideStates(content: Dfa): number {
-  return content.edges.filter(edges => edges.some(({ on }) => on.some(([a, b]) => b - a > 64))).length
-}
-
 function encoded(on: CharSet): Node[] {
   const raw = intersect(on, RAW)
   const letters = SHORT.filter(([code]) => on.some(([a, b]) => code >= a && code <= b)).map(

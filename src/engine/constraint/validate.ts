@@ -17,12 +17,12 @@ export type Finished = { ok: true; value: unknown } | { ok: false; message: stri
  * backtracking matcher could hang the process.
  */
 function linearRegExp(pattern: string) {
-  const toString = () => `/${pattern}/`
+  const written = () => `/${pattern}/`
   try {
     const dfa = patternDfa(pattern)
-    return { test: (value: string) => accepts(dfa, value), toString }
+    return { test: (value: string) => accepts(dfa, value), toString: written }
   } catch {
-    return { test: () => true, toString }
+    return { test: () => true, toString: written }
   }
 }
 linearRegExp.code = 'linearRegExp'

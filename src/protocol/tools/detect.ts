@@ -19,7 +19,11 @@ export function detectToolFormat(template: string | null): ToolFormat {
 
 /** `<tool_call>` is used for JSON (Hermes, Qwen 2.5 and 3) and for several XML dialects, which are not spoken here. */
 function speaksJson(template: string): boolean {
-  if (template.includes('<arg_key>') || template.includes('<parameter=') || template.includes('<parameter name=')) {
+  if (
+    template.includes('<arg_key>') ||
+    template.includes('<parameter=') ||
+    template.includes('<parameter name=')
+  ) {
     return false
   }
   return /"arguments\\?"/.test(template)

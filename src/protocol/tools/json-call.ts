@@ -36,7 +36,8 @@ export class JsonCallReader {
   read(text: string, from: number): { used: number; parts: CallPart[] } {
     const parts: CallPart[] = []
     let at = from
-    while (at < text.length && this.state !== 'done' && this.state !== 'failed') at += this.step(text, at, parts)
+    while (at < text.length && this.state !== 'done' && this.state !== 'failed')
+      at += this.step(text, at, parts)
     this.raw += text.slice(from, at)
     return { used: at - from, parts }
   }

@@ -6,7 +6,8 @@ export function findMarker(text: string, markers: readonly string[]): { at: numb
   for (const marker of markers) {
     const at = text.indexOf(marker)
     if (at < 0) continue
-    if (!found || at < found.at || (at === found.at && marker.length > found.marker.length)) found = { at, marker }
+    if (!found || at < found.at || (at === found.at && marker.length > found.marker.length))
+      found = { at, marker }
   }
   return found
 }

@@ -40,7 +40,9 @@ export class NamedSection implements Section {
   }
 
   end(): string {
-    return this.found === 0 && this.state !== 'arguments' ? this.marker + this.taken + this.name + this.between : ''
+    return this.found === 0 && this.state !== 'arguments'
+      ? this.marker + this.taken + this.name + this.between
+      : ''
   }
 
   /** What is left of the text; null: more is needed. */

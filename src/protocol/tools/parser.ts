@@ -128,7 +128,9 @@ class TagParser implements AnswerParser {
     const syntax = this.syntax!
     this.mode = 'section'
     this.section =
-      syntax.style === 'json' ? new JsonSection(syntax, marker, this.calls) : new NamedSection(syntax, marker, this.calls)
+      syntax.style === 'json'
+        ? new JsonSection(syntax, marker, this.calls)
+        : new NamedSection(syntax, marker, this.calls)
   }
 
   private inSection(): boolean {

@@ -13,7 +13,7 @@ import {
 import { ALL, charSet, complement, intersect, union } from '../../../src/engine/constraint/charset.js'
 import { chars, repeat, seq } from '../../../src/engine/constraint/grammar.js'
 import { numberDfas } from '../../../src/engine/constraint/numbers.js'
-import { PatternError, patternDfa } from '../../../src/engine/constraint/regex.js'
+import { type PatternError, patternDfa } from '../../../src/engine/constraint/regex.js'
 import { STRING_FORMATS } from '../../../src/engine/constraint/string-formats.js'
 import { utf8Sequences } from '../../../src/engine/constraint/utf8.js'
 import { validateFinished } from '../../../src/engine/constraint/validate.js'
@@ -73,7 +73,27 @@ t.test('patterns find what regular expressions find', async t => {
     'é|中+|😀',
     '^(?:a?){3}a{3}$'
   ]
-  const alphabet = fc.constantFrom('a', 'b', 'c', 'x', 'y', 'A', 'B', '1', '2', ' ', ',', '.', '/', '{', '-', 'é', '中', '😀', '\n')
+  const alphabet = fc.constantFrom(
+    'a',
+    'b',
+    'c',
+    'x',
+    'y',
+    'A',
+    'B',
+    '1',
+    '2',
+    ' ',
+    ',',
+    '.',
+    '/',
+    '{',
+    '-',
+    'é',
+    '中',
+    '😀',
+    '\n'
+  )
   for (const pattern of patterns) {
     const dfa = patternDfa(pattern)
     const expression = new RegExp(pattern, 'u')
@@ -124,19 +144,42 @@ t.test('intersection, inverse, length', async () => {
 })
 
 t.test('numbers: exactly those within the bounds', async t => {
-  const limit = fc.option(fc.integer({ min: -4000, max: 4000 }).map(value => value / 8), { nil: null })
-  const none = { integer: false, minimum: null, exclusiveMinimum: null, maximum: null, exclusiveMaximum: null, multipleOf: null }
+  const limit = fc.option(
+    fc.integer({ min: -4000, max: 4000 }).map(value => value / 8),
+    { nil: null }
+  )
+  const none = {
+    integer: false,
+    minimum: null,
+    exclusiveMinimum: null,
+    maximum: null,
+    exclusiveMaximum: null,
+    multipleOf: null
+  }
   fc.assert(
-    fc.property(limit, limit, fc.boolean(), fc.boolean(), fc.array(fc.integer({ min: -5000, max: 5000 }), { minLength: 20, maxLength: 20 }), (low, high, exclusive, integer, values) => {
-      const dfas = numberDfas({ ...none, integer, ...(exclusive ? { exclusiveMinimum: low } : { minimum: low }), maximum: high })
-      return values.every(raw => {
-        const value = integer ? raw : raw / 8
-        if (Object.is(value, -0)) return true
-        const inside = (low === null || (exclusive ? value > low : value >= low)) && (high === null || value <= high)
-        const dfa = value < 0 ? dfas.negative : dfas.positive
-        return (dfa !== null && accepts(dfa, String(Math.abs(value)))) === inside
-      })
-    }),
+    fc.property(
+      limit,
+      limit,
+      fc.boolean(),
+      fc.boolean(),
+      fc.array(fc.integer({ min: -5000, max: 5000 }), { minLength: 20, maxLength: 20 }),
+      (low, high, exclusive, integer, values) => {
+        const dfas = numberDfas({
+          ...none,
+          integer,
+          ...(exclusive ? { exclusiveMinimum: low } : { minimum: low }),
+          maximum: high
+        })
+        return values.every(raw => {
+          const value = integer ? raw : raw / 8
+          if (Object.is(value, -0)) return true
+          const inside =
+            (low === null || (exclusive ? value > low : value >= low)) && (high === null || value <= high)
+          const dfa = value < 0 ? dfas.negative : dfas.positive
+          return (dfa !== null && accepts(dfa, String(Math.abs(value)))) === inside
+        })
+      }
+    ),
     { numRuns: 60 }
   )
   const grid = numberDfas({ ...none, multipleOf: 0.25, minimum: -1 })
@@ -168,7 +211,9 @@ t.test('formats accept only what ajv-formats accepts', async t => {
     const random = randomFrom(1)
     const texts = Array.from({ length: 300 }, () => randomText(dfa, random))
     const checked = validateFinished({ items: { type: 'string', format } }, JSON.stringify(texts))
-    t.ok(checked.ok, checked.ok ? format : `${format}: ${checked.message}`, { texts: checked.ok ? [] : texts })
+    t.ok(checked.ok, checked.ok ? format : `${format}: ${checked.message}`, {
+      texts: checked.ok ? [] : texts
+    })
   }
   t.notOk(accepts(patternDfa(STRING_FORMATS.get('date')!), '2023-02-29'))
 })

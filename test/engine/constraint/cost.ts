@@ -84,7 +84,11 @@ for (const { name, constraint, text } of cases) {
   const compileMs = elapsed()
   const tokens = spell(vocabulary, text)
   const logits = new Float32Array(vocabulary.size)
-  const stages: Record<'mask made' | 'mask applied' | 'accept', number[]> = { 'mask made': [], 'mask applied': [], accept: [] }
+  const stages: Record<'mask made' | 'mask applied' | 'accept', number[]> = {
+    'mask made': [],
+    'mask applied': [],
+    accept: []
+  }
   for (let round = 0; round < 3; round++) {
     const matcher = compiled.matcher()
     await matcher.whenReady(10_000)

@@ -97,13 +97,22 @@ class Generator {
   }
 
   private values(): Json {
-    const values = [this.pick(WORDS), this.below(100), this.pick<unknown>([null, false, 1.5, [1], { k: 'v' }])]
+    const values = [
+      this.pick(WORDS),
+      this.below(100),
+      this.pick<unknown>([null, false, 1.5, [1], { k: 'v' }])
+    ]
     return { enum: values.slice(0, 1 + this.below(3)) }
   }
 
   private array(depth: number): Json {
     if (this.below(5) === 0) {
-      return { type: 'array', prefixItems: [this.any(depth), this.any(depth)], items: false, minItems: this.below(3) }
+      return {
+        type: 'array',
+        prefixItems: [this.any(depth), this.any(depth)],
+        items: false,
+        minItems: this.below(3)
+      }
     }
     const minItems = this.below(3)
     const schema: Json = { type: 'array', items: this.any(depth) }
@@ -117,10 +126,15 @@ class Generator {
     const required = this.strict ? names : names.filter(() => this.random() < 0.5)
     const schema: Json = { type: 'object', properties, required }
     if (this.strict) schema.additionalProperties = false
-    else if (this.below(4) === 0) schema.additionalProperties = this.any(depth + 1)
-    else if (this.below(4) === 0) schema.patternProperties = { '^x_': { type: 'integer' } }
+    else {
+      const more = this.below(5)
+      if (more === 0) schema.additionalProperties = this.any(depth + 1)
+      if (more === 1) schema.patternProperties = { '^x_': { type: 'integer' } }
+    }
     if (!this.strict && schema.additionalProperties === undefined && this.below(6) === 0) {
-      return { allOf: [schema, { type: 'object', properties: { extra: { type: 'boolean' } }, required: ['extra'] }] }
+      return {
+        allOf: [schema, { type: 'object', properties: { extra: { type: 'boolean' } }, required: ['extra'] }]
+      }
     }
     return schema
   }

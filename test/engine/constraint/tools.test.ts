@@ -47,7 +47,10 @@ for (const format of Object.keys(TOOL_SYNTAXES) as ToolFormat[]) {
     for (const [seed, choice] of ['required', 'required', 'clock', 'weather'].entries()) {
       const compiled = await service.compile(constraint(format, choice, false, thinking))
       const matcher = compiled.matcher()
-      const { text, ended } = await walk(matcher, vocabulary, randomFrom(seed), { closeAfter: 20, most: 3000 })
+      const { text, ended } = await walk(matcher, vocabulary, randomFrom(seed), {
+        closeAfter: 20,
+        most: 3000
+      })
       matcher.free()
       if (!ended) continue
       const { found, content } = calls(format, thinking ?? null, text)
@@ -98,7 +101,11 @@ t.test('without parallel calls the answer ends with the first', async t => {
     [true, 'weather', one, false]
   ] as const) {
     const matcher = (await service.compile(constraint('hermes', choice, parallel))).matcher()
-    t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, `${choice}, parallel: ${parallel}`)
+    t.equal(
+      await accepts(matcher, vocabulary, spell(vocabulary, text)),
+      expected,
+      `${choice}, parallel: ${parallel}`
+    )
     matcher.free()
   }
 })
@@ -121,8 +128,17 @@ t.test('the answer is constrained behind the thinking, whoever opened it', async
 })
 
 t.test('unusable tools are refused with the place', async t => {
-  const broken = { ...constraint('hermes', 'auto', true), tools: [{ name: 'a', parameters: { type: 'nothing' } }] }
-  await t.rejects(service.compile(broken as ConstraintInput), { name: 'ConstraintError', param: 'tools/0/parameters' })
-  await t.rejects(service.compile(constraint('hermes', 'unknown', true)), { name: 'ConstraintError', param: 'tools' })
+  const broken = {
+    ...constraint('hermes', 'auto', true),
+    tools: [{ name: 'a', parameters: { type: 'nothing' } }]
+  }
+  await t.rejects(service.compile(broken as ConstraintInput), {
+    name: 'ConstraintError',
+    param: 'tools/0/parameters'
+  })
+  await t.rejects(service.compile(constraint('hermes', 'unknown', true)), {
+    name: 'ConstraintError',
+    param: 'tools'
+  })
   await t.rejects(service.compile(constraint('cobol', 'auto', true)), { name: 'ConstraintError' })
 })

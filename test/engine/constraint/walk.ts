@@ -43,7 +43,8 @@ export async function walk(
     const allowed: number[] = []
     for (let token = 0; token < logits.length; token++) if (logits[token] === 0) allowed.push(token)
     if (allowed.length === 0) throw new Error(`dead end after ${textOf(vocabulary, tokens)}`)
-    const close = tokens.length > closeAfter && random() < 0.6 ? allowed.filter(token => closing.has(token)) : []
+    const close =
+      tokens.length > closeAfter && random() < 0.6 ? allowed.filter(token => closing.has(token)) : []
     const choice = close.length > 0 ? close : allowed
     const token = choice[Math.floor(random() * choice.length)]!
     if (!matcher.accept(token)) throw new Error('a token that the mask allowed was refused')
@@ -66,5 +67,7 @@ export async function accepts(matcher: Matcher, vocabulary: Vocabulary, tokens: 
 
 export function textOf(vocabulary: Vocabulary, tokens: number[]): string {
   const stops = new Set(vocabulary.stopTokens)
-  return Buffer.concat(tokens.filter(token => !stops.has(token)).map(token => vocabulary.piece(token, true))).toString()
+  return Buffer.concat(
+    tokens.filter(token => !stops.has(token)).map(token => vocabulary.piece(token, true))
+  ).toString()
 }

@@ -19,7 +19,11 @@ t.test('tells the syntax by the template of the model', async t => {
   t.equal(detectToolFormat("{{ '[TOOL_CALLS]' + name + '[ARGS]' }}"), 'mistral-args')
   t.equal(detectToolFormat("{{ '<｜tool▁calls▁begin｜>' }}"), 'deepseek-v3.1')
   t.equal(detectToolFormat("{{ '<|channel|>commentary to=functions.' + name + '<|message|>' }}"), 'harmony')
-  t.equal(detectToolFormat("{{ '<tool_call>' + name + '<arg_key>' }}"), 'generic', 'an XML dialect is not spoken')
+  t.equal(
+    detectToolFormat("{{ '<tool_call>' + name + '<arg_key>' }}"),
+    'generic',
+    'an XML dialect is not spoken'
+  )
   t.equal(detectToolFormat(null), 'generic')
 })
 

@@ -178,8 +178,26 @@ for (const { name, options, text, expected } of cases) {
 
 t.test('any text, cut anywhere, comes out the same, and without tools as it was', async () => {
   const piece = fc.oneof(
-    fc.constantFrom('<tool_call>', '</tool_call>', '<think>', '</think>', '{"name": "x", "arguments": {', '}', '"', '\n'),
-    fc.constantFrom('<|channel|>', '<|message|>', 'final', '<|end|>', '[TOOL_CALLS]', '[ARGS]', '<｜tool▁calls▁begin｜>', ' to=functions.a'),
+    fc.constantFrom(
+      '<tool_call>',
+      '</tool_call>',
+      '<think>',
+      '</think>',
+      '{"name": "x", "arguments": {',
+      '}',
+      '"',
+      '\n'
+    ),
+    fc.constantFrom(
+      '<|channel|>',
+      '<|message|>',
+      'final',
+      '<|end|>',
+      '[TOOL_CALLS]',
+      '[ARGS]',
+      '<｜tool▁calls▁begin｜>',
+      ' to=functions.a'
+    ),
     fc.string({ maxLength: 6 })
   )
   const formats = fc.constantFrom('hermes', 'llama3', 'mistral', 'mistral-args', 'deepseek', 'harmony', null)
