@@ -1,6 +1,7 @@
 import path from 'node:path'
+import { defaultCacheFolder, defaultDiskBytes, defaultRamBytes } from '../cache-store/defaults.js'
 import type { Config } from '../config.js'
-import type { EngineConfig } from '../engine/messages.js'
+import type { EngineConfig, TierConfig } from '../engine/messages.js'
 import {
   type MachineFigures,
   type ModelFigures,
@@ -32,7 +33,20 @@ export function engineConfig(
     maxQueue: config.maxQueue,
     maxQueuedTokens: config.maxQueuedTokens === 0 ? null : config.maxQueuedTokens,
     reproducible: config.reproducible,
+    tiers: tierConfig(config),
     checkEveryStep: false
+  }
+}
+
+const MIB = 1024 * 1024
+
+/** Where prefixes go when they leave the pool. */
+export function tierConfig({ cacheRam, cacheDisk, cacheDir, cacheWriteBudget }: Config): TierConfig {
+  const folder = path.join(cacheDir || defaultCacheFolder(), 'prefixes')
+  const capBytes = cacheDisk === 'auto' ? defaultDiskBytes(folder) : cacheDisk * MIB
+  return {
+    ramBytes: cacheRam === 'auto' ? defaultRamBytes() : cacheRam * MIB,
+    disk: capBytes > 0 ? { folder, capBytes, dailyWriteBytes: cacheWriteBudget * MIB || null } : null
   }
 }
 

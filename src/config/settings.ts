@@ -5,7 +5,7 @@
  */
 import Type, { type Static, type TSchema } from 'typebox'
 
-export type Group = 'Model' | 'Memory and speed' | 'Admission' | 'HTTP' | 'Log'
+export type Group = 'Model' | 'Memory and speed' | 'Prefix cache' | 'Admission' | 'HTTP' | 'Log'
 
 export interface Setting<S extends TSchema = TSchema> {
   /** What a value may be. Flags and variables are text and are read as the first of number, boolean, text that fits. */
@@ -236,6 +236,35 @@ export const settings = {
     help: 'Compute every prompt in the same steps whether it is cached or not, so that equal requests get equal answers. Slower.'
   }),
 
+  cacheRam: setting({
+    schema: Type.Union([countOrNone, auto]),
+    default: 'auto',
+    group: 'Prefix cache',
+    value: 'MiB',
+    help: 'Host memory for prefixes that left the pool. auto: an eighth of the memory, at most 8 GiB. 0: none, and no disk either.'
+  }),
+  cacheDisk: setting({
+    schema: Type.Union([countOrNone, auto]),
+    default: 'auto',
+    group: 'Prefix cache',
+    value: 'MiB',
+    help: 'Disk space for prefixes, all models together; they are there again after a restart. auto: a tenth of the free space, at most 10 GiB. 0: nothing is written.'
+  }),
+  cacheDir: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'Prefix cache',
+    value: 'DIR',
+    help: 'Folder of the prefixes on disk. Without it: the cache folder of the user.'
+  }),
+  cacheWriteBudget: setting({
+    schema: countOrNone,
+    default: 20_480,
+    group: 'Prefix cache',
+    value: 'MiB',
+    help: 'Most that is written to disk in a day, for the sake of the SSD; 0: no limit.'
+  }),
+
   maxQueue: setting({
     schema: countOrNone,
     default: 64,
@@ -250,12 +279,47 @@ export const settings = {
     value: 'N',
     help: 'Most prompt tokens that wait, all requests together; 0: no limit beside --max-queue.'
   }),
+  queueTimeout: setting({
+    schema: seconds,
+    default: 0,
+    group: 'Admission',
+    value: 'SECONDS',
+    help: 'A request that waits longer than this for its first step gets status 503; 0: no limit.'
+  }),
+  firstTokenTimeout: setting({
+    schema: seconds,
+    default: 0,
+    group: 'Admission',
+    value: 'SECONDS',
+    help: 'A request that has no token after this time, queue included, gets status 504; 0: no limit.'
+  }),
+  requestTimeout: setting({
+    schema: seconds,
+    default: 0,
+    group: 'Admission',
+    value: 'SECONDS',
+    help: 'An answer that is not finished after this time, queue included, ends with status 504; 0: no limit.'
+  }),
+  slowClientTimeout: setting({
+    schema: seconds,
+    default: 60,
+    group: 'Admission',
+    value: 'SECONDS',
+    help: 'A stream whose client takes no data for this time is ended, and its cells are freed; 0: never.'
+  }),
   rateLimit: setting({
     schema: countOrNone,
     default: 0,
     group: 'Admission',
     value: 'N',
     help: 'Most requests per minute of one API key (without keys: of one address); 0: no limit.'
+  }),
+  rateLimitRedis: setting({
+    schema: Type.String(),
+    default: '',
+    group: 'Admission',
+    value: 'URL',
+    help: 'Redis that counts for --rate-limit, shared by several servers, e.g. redis://127.0.0.1:6379. Needs the npm package ioredis.'
   }),
   drainTimeout: setting({
     schema: seconds,
@@ -321,6 +385,14 @@ export const settings = {
     group: 'HTTP',
     value: 'SECONDS',
     help: 'While a stream waits for its first token, send a comment this often so that no proxy cuts it; 0: never.'
+  }),
+
+  metricsPrefix: setting({
+    schema: Type.String({ pattern: '^[a-zA-Z_:][a-zA-Z0-9_:]*$' }),
+    default: 'octavo_',
+    group: 'HTTP',
+    value: 'PREFIX',
+    help: 'Begins the name of every metric of /metrics; with vllm: they fit dashboards made for vLLM.'
   }),
 
   logLevel: setting({

@@ -3,16 +3,27 @@
  * OCTAVO_ENGINE_CONFIG; ends when the channel to its parent closes, so that it never outlives it.
  */
 import { loadBackend } from '../llama/backend.js'
-import { BackendError } from './backend.js'
+import { type Backend, BackendError } from './backend.js'
 import { handleCall } from './calls.js'
 import { Engine } from './engine.js'
 import type { EngineConfig, FromEngine, ToEngine } from './messages.js'
+import { TierStore } from './tiers/store.js'
 
 /** llama.cpp's own limit; more than this aborts the process. */
 const SEQUENCE_IDS = 256
 
 function send(message: FromEngine): void {
   if (process.connected) process.send?.(message)
+}
+
+/** RAM and disk below the pool. Pieces can be cut and joined only where every position is a cell of its own. */
+function openTiers({ tiers }: EngineConfig, { info, capabilities }: Backend): TierStore | null {
+  if (!tiers || tiers.ramBytes === 0 || capabilities.memory !== 'attention') return null
+  return new TierStore({
+    ramBytes: tiers.ramBytes,
+    disk: tiers.disk && { ...tiers.disk, fingerprint: info.fingerprint, label: info.name },
+    onFault: fault => process.stderr.write(`prefix cache: ${JSON.stringify(fault)}\n`)
+  })
 }
 
 async function main(): Promise<void> {
@@ -37,7 +48,7 @@ async function main(): Promise<void> {
     },
     fraction => send({ type: 'progress', fraction })
   )
-  const engine = await Engine.create(backend, config, send)
+  const engine = await Engine.create(backend, config, send, openTiers(config, backend))
   process.on('message', (message: ToEngine) => {
     switch (message.type) {
       case 'submit':
