@@ -35,10 +35,16 @@ export function refusalError(
     case 'draining':
       return new ApiError('draining', { retryAfterMs: verdict.retryAfterMs })
     case 'invalid': {
-      const name = paramNames[verdict.param] ?? verdict.param
+      const name = paramName(verdict.param, paramNames)
       return new ApiError('invalid_value', { param: name, details: { name, reason: verdict.message } })
     }
   }
+}
+
+/** A constraint's parameter is a path with a JSON pointer: `schema/properties/age`, `tools/0/parameters`. */
+function paramName(param: string, names: Record<string, string>): string {
+  const [head = '', ...rest] = param.split('/')
+  return [names[head] ?? head, ...rest].join('.')
 }
 
 /** Restarting an engine takes about as long as mapping its model file. */
@@ -60,6 +66,12 @@ export function failureError(code: FailureCode, message: string): ApiError {
 export function engineAccessError(error: unknown): unknown {
   if (error instanceof ModelUnavailableError) {
     const details = { reason: error.failure.message }
+    if (error.failure.code === 'model_load_timeout') {
+      return new ApiError('model_load_timeout', { details, retryAfterMs: error.retryAfterMs, cause: error })
+    }
+    if (error.failure.code === 'draining') {
+      return new ApiError('draining', { retryAfterMs: error.retryAfterMs, cause: error })
+    }
     return error.retryAfterMs === null
       ? new ApiError('model_load_failed', { details, cause: error })
       : new ApiError('model_unavailable', { details, retryAfterMs: error.retryAfterMs, cause: error })

@@ -1,8 +1,10 @@
 import t from 'tap'
 import type { RequestEvent } from '../../src/engine/messages.js'
+import { AnswerReader } from '../../src/protocol/answer/reader.js'
 import { ApiError } from '../../src/protocol/errors.js'
 import { ChatAnswer } from '../../src/protocol/openai/chat-answer.js'
 import { ChatStreamEncoder } from '../../src/protocol/openai/chat-stream.js'
+import type { AnswerOptions } from '../../src/protocol/tools/parser.js'
 import { violations } from '../support/openai-schema.js'
 
 const head = { id: 'chatcmpl-1', created: 1_700_000_000, model: 'm"odel', systemFingerprint: 'fp_1' }
@@ -26,6 +28,10 @@ const events: RequestEvent[] = [
   { type: 'end', id, usage, timings }
 ]
 
+const plain = { demanded: null, legacyFunctions: false, logprobs: false }
+const reader = (choices: number, options: Partial<AnswerOptions> = {}) =>
+  new AnswerReader({ choices, format: null, thinking: null, ...options })
+
 const expectedUsage = {
   prompt_tokens: 10,
   completion_tokens: 4,
@@ -43,7 +49,7 @@ function chunks(text: string): Array<Record<string, unknown>> {
 }
 
 t.test('a whole answer', async t => {
-  const answer = new ChatAnswer(head, 2, true)
+  const answer = new ChatAnswer(head, reader(2), { ...plain, logprobs: true })
   for (const event of events) answer.add(event)
   const completion = answer.finish()
   t.strictSame(violations('CreateChatCompletionResponse', completion), [])
@@ -83,13 +89,13 @@ t.test('a whole answer', async t => {
 })
 
 t.test('without a fingerprint the field is left out', async t => {
-  const answer = new ChatAnswer({ ...head, systemFingerprint: null }, 1, false)
+  const answer = new ChatAnswer({ ...head, systemFingerprint: null }, reader(1), plain)
   t.notOk('system_fingerprint' in answer.finish())
   t.strictSame(violations('CreateChatCompletionResponse', answer.finish()), [])
 })
 
 t.test('a streamed answer', async t => {
-  const encoder = new ChatStreamEncoder(head, { choices: 2, includeUsage: false, logprobs: true })
+  const encoder = new ChatStreamEncoder(head, reader(2), { ...plain, includeUsage: false, logprobs: true })
   const written = chunks(events.map(event => encoder.event(event)).join(''))
   t.strictSame(written.pop(), { done: true })
   for (const chunk of written) {
@@ -123,7 +129,7 @@ t.test('a streamed answer', async t => {
 })
 
 t.test('usage comes in a chunk of its own, when asked for', async t => {
-  const encoder = new ChatStreamEncoder(head, { choices: 2, includeUsage: true, logprobs: false })
+  const encoder = new ChatStreamEncoder(head, reader(2), { ...plain, includeUsage: true, logprobs: false })
   const written = chunks(events.map(event => encoder.event(event)).join(''))
   t.strictSame(written.pop(), { done: true })
   t.match(written.pop(), { choices: [], usage: expectedUsage, id: 'chatcmpl-1' })
@@ -134,7 +140,7 @@ t.test('usage comes in a chunk of its own, when asked for', async t => {
 })
 
 t.test('an empty answer still has its role and its reason', async t => {
-  const encoder = new ChatStreamEncoder(head, { choices: 1, includeUsage: false, logprobs: false })
+  const encoder = new ChatStreamEncoder(head, reader(1), { ...plain, includeUsage: false, logprobs: false })
   const written = chunks(encoder.event({ type: 'finish', id, choice: 0, reason: 'stop', stop: null }))
   t.match(written, [
     { choices: [{ delta: { role: 'assistant' } }] },
@@ -143,7 +149,7 @@ t.test('an empty answer still has its role and its reason', async t => {
 })
 
 t.test('a failure is an error event and a sign of life a comment', async t => {
-  const encoder = new ChatStreamEncoder(head, { choices: 1, includeUsage: false, logprobs: false })
+  const encoder = new ChatStreamEncoder(head, reader(1), { ...plain, includeUsage: false, logprobs: false })
   const [event] = chunks(encoder.failure(new ApiError('engine_crashed')))
   t.strictSame(violations('ErrorResponse', event), [])
   t.equal(encoder.keepAlive(), ': keep-alive\n\n')

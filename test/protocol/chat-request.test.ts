@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Thinking } from '../../src/engine/constraint/thinking.js'
 import type { GenerationRequest } from '../../src/engine/messages.js'
 import { ApiError } from '../../src/protocol/errors.js'
 import { toGenerationRequest } from '../../src/protocol/openai/chat-request.js'
@@ -12,7 +13,11 @@ interface Converted {
   input: TemplateInput
 }
 
-function convert(body: Partial<ChatRequest>, caller = { salt: '', tenant: '127.0.0.1' }): Converted {
+function convert(
+  body: Partial<ChatRequest>,
+  caller = { salt: '', tenant: '127.0.0.1' },
+  thinking: Thinking | null = null
+): Converted {
   let input: TemplateInput | undefined
   const request = toGenerationRequest(
     { messages, ...body },
@@ -21,7 +26,14 @@ function convert(body: Partial<ChatRequest>, caller = { salt: '', tenant: '127.0
       vocabularySize: 100,
       render: given => {
         input = given
-        return { text: 'rendered', addSpecial: true, anchors: [3] }
+        return {
+          text: 'rendered',
+          addSpecial: true,
+          anchors: [3],
+          toolFormat: 'generic',
+          thinking,
+          rewritten: 0
+        }
       }
     }
   )
@@ -291,7 +303,8 @@ t.test('tools reach the template in order, as far as tool_choice lets them', asy
   t.strictSame(names({ tool_choice: tool('a') }), ['b', 'a'])
   t.strictSame(
     names({ tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [tool('a')] } } }),
-    ['a']
+    ['b', 'a'],
+    'the prompt stays as it is'
   )
   t.strictSame(names({ tools: undefined, functions: [{ name: 'f' }] }), ['f'])
   t.match(refusal({ tools, tool_choice: tool('c') }), { param: 'tool_choice', message: /'c'/ })

@@ -1,7 +1,6 @@
-/** A chat request's messages and tools, as chat templates expect them. */
+/** A chat request's messages, as chat templates expect them. */
 import { invalidValue, unsupportedValue } from '../errors.js'
-import type { TemplateMessage, TemplateTool, TemplateToolCall } from '../template/types.js'
-import type { ChatRequest } from './schema/chat.js'
+import type { TemplateMessage, TemplateToolCall } from '../template/types.js'
 import type { ChatMessage } from './schema/content.js'
 
 type Content = NonNullable<Extract<ChatMessage, { role: 'user' | 'assistant' }>['content']>
@@ -69,7 +68,7 @@ function toToolCalls(message: Extract<ChatMessage, { role: 'assistant' }>, path:
 }
 
 /** Templates want the object. A model may have been cut off while it wrote the JSON: then templates get the text. */
-function parseArguments(text: string, name: string): unknown {
+export function parseArguments(text: string, name: string): unknown {
   if (text.trim() === '') return {}
   try {
     const value: unknown = JSON.parse(text)
@@ -96,53 +95,4 @@ function joinText(content: Content, path: string): string {
 
 function named(name: string | undefined): { name?: string } {
   return name === undefined ? {} : { name }
-}
-
-/**
- * Tools that the model may use, in the client's order: their order is part of the cached prefix.
- * @throws ApiError for a tool choice that no tool can fulfil, and for tools that are not functions
- */
-export function toTemplateTools(body: ChatRequest): TemplateTool[] {
-  const tools = (body.tools ?? legacyTools(body)).map((tool, index): TemplateTool => {
-    if (tool.type === 'function') return tool
-    throw unsupportedValue(
-      `tools.${index}.type`,
-      `only tools of type 'function' can be called, not '${tool.type}'.`
-    )
-  })
-  const choice = body.tool_choice ?? legacyChoice(body)
-  if (choice === undefined || choice === 'auto') return tools
-  if (choice === 'none') return []
-  if (choice === 'required') {
-    if (tools.length === 0) throw invalidValue('tool_choice', "'required' needs 'tools'.")
-    return tools
-  }
-  if (choice.type === 'allowed_tools') return allowedTools(choice.allowed_tools.tools, tools)
-  const name = choice.type === 'function' ? choice.function.name : choice.custom.name
-  if (!tools.some(tool => tool.function.name === name)) {
-    throw invalidValue('tool_choice', `there is no tool named '${name}' in 'tools'.`)
-  }
-  return tools
-}
-
-function allowedTools(allowed: Array<object>, tools: TemplateTool[]): TemplateTool[] {
-  const names = allowed.map((tool, index) => {
-    const name = (tool as { function?: { name?: unknown } }).function?.name
-    if (typeof name === 'string' && tools.some(known => known.function.name === name)) return name
-    throw invalidValue(
-      `tool_choice.allowed_tools.tools.${index}`,
-      "it must name a function that is in 'tools'."
-    )
-  })
-  return tools.filter(tool => names.includes(tool.function.name))
-}
-
-function legacyTools(body: ChatRequest): NonNullable<ChatRequest['tools']> {
-  return (body.functions ?? []).map(definition => ({ type: 'function', function: definition }))
-}
-
-function legacyChoice(body: ChatRequest): ChatRequest['tool_choice'] {
-  const call = body.function_call
-  if (call === undefined || typeof call === 'string') return call
-  return { type: 'function', function: { name: call.name } }
 }

@@ -1,6 +1,11 @@
 /** A chat request as the engine's own request. Pure: no lookup, no I/O. */
 import type { GenerationRequest } from '../../engine/messages.js'
-import { type Conversation, type ConversationContext, type GenerationPlan, planGeneration } from '../conversation.js'
+import {
+  type Conversation,
+  type ConversationContext,
+  type GenerationPlan,
+  planGeneration
+} from '../conversation.js'
 import { invalidValue, unsupportedValue } from '../errors.js'
 import type { TemplateInput } from '../template/types.js'
 import { toTemplateMessages } from './chat-messages.js'
@@ -102,7 +107,9 @@ function maxTokens(body: ChatRequest): number | null {
   return value
 }
 
-function toConstraint(body: ChatRequest): Conversation['constraint'] {
+export function toConstraint(
+  body: Pick<ChatRequest, 'grammar' | 'response_format'>
+): Conversation['constraint'] {
   const format = body.response_format
   const json = format !== undefined && format.type !== 'text'
   if (body.grammar != null) {

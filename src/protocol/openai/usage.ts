@@ -9,14 +9,17 @@ export interface Usage {
   completion_tokens_details: { reasoning_tokens: number }
 }
 
-/** Cached tokens are those of the prompt that were not computed, wherever they came from. */
-export function toUsage(usage: RequestUsage): Usage {
+/**
+ * Cached tokens are those of the prompt that were not computed, wherever they came from.
+ * @param reasoningTokens of the completion tokens, those that were thinking
+ */
+export function toUsage(usage: RequestUsage, reasoningTokens = 0): Usage {
   const { resident, ram, disk } = usage.cached
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
     prompt_tokens_details: { cached_tokens: resident + ram + disk },
-    completion_tokens_details: { reasoning_tokens: 0 }
+    completion_tokens_details: { reasoning_tokens: reasoningTokens }
   }
 }

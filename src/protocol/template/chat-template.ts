@@ -1,10 +1,15 @@
 import { Template } from '@huggingface/jinja'
+import type { ToolFormat } from '../../engine/constraint/tool-syntax.js'
+import { sameTurn } from '../answer/same-turn.js'
 import { ApiError } from '../errors.js'
+import { detectThinking, detectToolFormat } from '../tools/detect.js'
 import { findAnchors } from './anchors.js'
 import { chatMlTemplate } from './fallback.js'
 import { mergeSystem } from './system.js'
+import { toolsAsText } from './tools-as-text.js'
 import { asContent, findTraits, type TemplateTraits } from './traits.js'
 import type { RenderedPrompt, TemplateInput, TemplateMessage } from './types.js'
+import { restoreWritten } from './written-turns.js'
 
 export interface TemplateSource {
   /** Jinja text of `tokenizer.chat_template`; null: ChatML. */
@@ -19,6 +24,8 @@ const anchorBudget = 250_000
 /** A model's chat template, parsed once. */
 export class ChatTemplate {
   readonly traits: TemplateTraits
+  /** How this model writes tool calls. */
+  readonly toolFormat: ToolFormat
   readonly #template: Template
   readonly #source: TemplateSource
 
@@ -27,15 +34,22 @@ export class ChatTemplate {
     this.#source = source
     this.#template = new Template(source.chatTemplate ?? chatMlTemplate)
     this.traits = findTraits(variables => this.#run(variables))
+    this.toolFormat = detectToolFormat(source.chatTemplate)
   }
 
   /** @throws ApiError template_error when the template refuses the conversation */
-  render(input: TemplateInput): RenderedPrompt {
+  render(given: TemplateInput): RenderedPrompt {
+    const input = this.toolFormat === 'generic' ? toolsAsText(given) : given
     const messages = this.traits.systemRole === 'merge' ? mergeSystem(input.messages) : input.messages
-    const written = messages.map(message => this.#write(message))
+    const render = (messages: TemplateMessage[], generationPrompt: boolean) =>
+      this.#renderMessages(
+        messages.map(message => this.#write(message)),
+        input,
+        generationPrompt
+      )
     let text: string
     try {
-      text = this.#renderMessages(written, input, true)
+      text = render(messages, true)
     } catch (error) {
       throw new ApiError('template_error', {
         param: 'messages',
@@ -46,11 +60,25 @@ export class ChatTemplate {
     const anchors = findAnchors(
       messages,
       text,
-      count => this.#renderMessages(written.slice(0, count), input, false),
+      count => render(messages.slice(0, count), false),
       anchorBudget
     )
-    const { bosText } = this.#source
-    return { text, addSpecial: bosText === '' || !text.startsWith(bosText), anchors }
+    const { bosText, chatTemplate } = this.#source
+    const thinking = detectThinking(chatTemplate, text)
+    const restored = restoreWritten(
+      messages,
+      text,
+      marked => render(marked, true),
+      (a, b) => sameTurn(a, b, { format: this.toolFormat, thinking })
+    )
+    return {
+      text: restored.text,
+      addSpecial: bosText === '' || !text.startsWith(bosText),
+      anchors: anchors.map(restored.move),
+      toolFormat: this.toolFormat,
+      thinking,
+      rewritten: restored.rewritten
+    }
   }
 
   #renderMessages(messages: unknown[], input: TemplateInput, generationPrompt: boolean): string {
@@ -67,7 +95,7 @@ export class ChatTemplate {
     return this.#template.render({ ...variables, bos_token: bosText, eos_token: eosText })
   }
 
-  #write(message: TemplateMessage): unknown {
+  #write({ written: _, ...message }: TemplateMessage): unknown {
     if (this.traits.toolArguments === 'object' || !message.tool_calls) {
       return asContent(message, this.traits.content)
     }

@@ -1,4 +1,6 @@
 /** A conversation as chat templates expect it: text instead of parts, arguments as objects instead of JSON text. */
+import type { Thinking } from '../../engine/constraint/thinking.js'
+import type { ToolFormat } from '../../engine/constraint/tool-syntax.js'
 
 export interface TemplateToolCall {
   id: string
@@ -13,6 +15,14 @@ export interface TemplateMessage {
   reasoning_content?: string
   tool_calls?: TemplateToolCall[]
   tool_call_id?: string
+  /** An assistant turn as the model itself wrote it, where that is remembered. Templates never see it. */
+  written?: WrittenTurn
+}
+
+/** What a model generated, and the end of the prompt that it followed. */
+export interface WrittenTurn {
+  lead: string
+  text: string
 }
 
 export interface TemplateTool {
@@ -34,4 +44,9 @@ export interface RenderedPrompt {
   addSpecial: boolean
   /** Offsets in UTF-16 units after the system and tools part, and after user turns; ascending. */
   anchors: number[]
+  /** How the model writes tool calls, and whether it thinks, after this prompt. */
+  toolFormat: ToolFormat
+  thinking: Thinking | null
+  /** How many assistant turns of the history stand there as the template writes them, not as the model wrote them. */
+  rewritten: number
 }

@@ -6,7 +6,7 @@ import { ClientGoneError, type RefusalWords, submit } from './submit.js'
 
 /**
  * Runs a request to its end. Every event from the verdict to `end` goes to `add`.
- * @throws ApiError when the engine refuses or fails
+ * @throws ApiError when the engine refuses or fails, and what `add` throws; the request is cancelled then
  * @throws ClientGoneError when the client closes the connection; the request is cancelled then
  */
 export function collect(
@@ -24,11 +24,16 @@ export function collect(
       }
       response.once('close', onClose)
       return event => {
-        if (event.type === 'failed') reject(failureError(event.code, event.message))
-        else add(event)
-        if (event.type !== 'end' && event.type !== 'failed') return
+        try {
+          if (event.type === 'failed') throw failureError(event.code, event.message)
+          add(event)
+          if (event.type !== 'end') return
+          resolve()
+        } catch (error) {
+          generation.cancel()
+          reject(error)
+        }
         response.off('close', onClose)
-        resolve()
       }
     })
     submitted.catch(reject)

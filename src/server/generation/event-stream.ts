@@ -1,13 +1,14 @@
 import { Readable } from 'node:stream'
 import type { RequestEvent } from '../../engine/messages.js'
 import type { Generation } from '../../models/types.js'
+import { ApiError } from '../../protocol/errors.js'
 import { failureError } from '../../protocol/outcomes.js'
 import type { StreamEncoder } from '../../protocol/stream-encoder.js'
 
 export interface EventStreamOptions {
   encoder: StreamEncoder
   generation: Generation
-  /** Milliseconds between signs of life until the first text; 0: none. */
+  /** Milliseconds between signs of life until the first text (or in any silence: the encoder says); 0: none. */
   keepAliveMs: number
   /** Called when someone begins to read: the reply's headers are set by then. */
   onStart(): void
@@ -47,12 +48,24 @@ export class EventStream extends Readable {
       this.#finish()
       return
     }
-    const text = this.#options.encoder.event(event)
-    if (text !== '') {
-      this.#stopKeepAlive()
-      this.#write(text)
+    try {
+      this.#tell(this.#options.encoder.event(event), event.type === 'text')
+    } catch (error) {
+      const known = error instanceof ApiError ? error : new ApiError('internal_error', { cause: error })
+      this.#write(this.#options.encoder.failure(known))
+      this.#options.generation.cancel()
+      this.#finish()
+      return
     }
     if (event.type === 'end') this.#finish()
+  }
+
+  /** @param generated the text comes of tokens: they flow from now on */
+  #tell(text: string, generated: boolean): void {
+    if (text === '') return
+    if (this.#options.encoder.keepsAliveThroughout) this.#keepAlive?.refresh()
+    else if (generated) this.#stopKeepAlive()
+    this.#write(text)
   }
 
   override _read(): void {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import fp from 'fastify-plugin'
+import { speaksAnthropic } from '../../../protocol/anthropic/errors.js'
 
 /** A client's own id is kept when it is harmless in logs and headers. */
 const usableId = /^[\w.-]{1,128}$/
@@ -17,6 +18,8 @@ export default fp(
   async app => {
     app.addHook('onRequest', async (request, reply) => {
       reply.header('x-request-id', request.id)
+      // Anthropic's clients look for it under this name.
+      if (speaksAnthropic(request.url)) reply.header('request-id', request.id)
     })
   },
   { name: 'request-id' }

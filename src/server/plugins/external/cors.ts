@@ -8,8 +8,8 @@ export default fp<{ config: ServerOptions }>(
     if (config.corsOrigins.length === 0) return
     await app.register(cors, {
       origin: config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins],
-      methods: ['GET', 'HEAD', 'POST'],
-      exposedHeaders: ['x-request-id', 'retry-after', 'retry-after-ms', 'x-should-retry'],
+      methods: ['GET', 'HEAD', 'POST', 'DELETE'],
+      exposedHeaders: ['x-request-id', 'request-id', 'retry-after', 'retry-after-ms', 'x-should-retry'],
       maxAge: 600
     })
   },
