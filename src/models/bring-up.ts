@@ -42,13 +42,25 @@ export class StallWatch {
  * Waits until a freshly started engine has loaded its model and generated one token: a call that returned proves
  * little, a token proves weights, memory and device. When this rejects the process has ended.
  * @param watch kills the engine when it stalls; touched by the caller on each sign of progress.
+ * @param onVerified whether the loaded model generated its token, and the milliseconds that took
  * @throws LoadFailedError
  */
-export async function bringUp(client: EngineClient, watch: StallWatch): Promise<Ready> {
+export async function bringUp(
+  client: EngineClient,
+  watch: StallWatch,
+  onVerified: (ok: boolean, ms: number) => void = () => {}
+): Promise<Ready> {
   try {
     const ready = await client.ready
     watch.touch()
-    await generateOneToken(client)
+    const began = performance.now()
+    try {
+      await generateOneToken(client)
+    } catch (error) {
+      onVerified(false, performance.now() - began)
+      throw error
+    }
+    onVerified(true, performance.now() - began)
     return ready
   } catch (error) {
     client.kill()

@@ -245,6 +245,11 @@ export class HostedModel implements Model, Resident {
     } else this.#armTtl()
   }
 
+  /** Forgets every cached prefix that no request uses. */
+  clearCache(): Promise<{ freedCells: number }> {
+    return this.#steady.call('clearCache', null)
+  }
+
   /** Ends the engine; whoever asks afterwards has it loaded again. Requests in flight may finish until the timeout. */
   unload(options: { timeoutMs: number }): Promise<DrainResult> {
     this.#cancelTtl()

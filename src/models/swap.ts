@@ -25,7 +25,9 @@ export class SwapError extends Error {
     /** Why the new model, or (`rolledBack` false) the old one again, could not be loaded. */
     readonly failure: ModelUnavailableError | null = null,
     /** The old model serves as before. */
-    readonly rolledBack = true
+    readonly rolledBack = true,
+    /** The name that was not found. */
+    readonly model: string | null = null
   ) {
     super(message)
     this.name = 'SwapError'
@@ -92,7 +94,7 @@ export class Swapper {
 
   #get(name: string): HostedModel {
     const model = this.#options.names.get(name)
-    if (model === undefined) throw new SwapError('not_found', `no model is called ${name}`)
+    if (model === undefined) throw new SwapError('not_found', `no model is called ${name}`, null, true, name)
     return model
   }
 

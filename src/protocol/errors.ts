@@ -64,6 +64,11 @@ export const errorCatalogue = {
     type: 'invalid_request_error',
     message: "The model's chat template refuses this conversation: {reason}"
   },
+  previous_response_not_found: {
+    status: 400,
+    type: 'invalid_request_error',
+    message: "There is no stored response '{id}' to go on with."
+  },
   invalid_api_key: {
     status: 401,
     type: 'authentication_error',
@@ -79,11 +84,26 @@ export const errorCatalogue = {
     type: 'permission_error',
     message: 'Pages of the origin {origin} may not use this server.'
   },
+  invalid_admin_key: {
+    status: 401,
+    type: 'authentication_error',
+    message: 'The admin key is needed: send it as "Authorization: Bearer KEY" or "x-api-key: KEY".'
+  },
+  admin_only_local: {
+    status: 403,
+    type: 'permission_error',
+    message: 'Without an admin key the routes under /admin answer to the local machine only.'
+  },
   not_found: { status: 404, type: 'invalid_request_error', message: 'There is no {method} {path}.' },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',
     message: "The model '{model}' does not exist. Available: {available}."
+  },
+  response_not_found: {
+    status: 404,
+    type: 'invalid_request_error',
+    message: "There is no stored response '{id}'."
   },
   method_not_allowed: {
     status: 405,
@@ -101,6 +121,7 @@ export const errorCatalogue = {
     message: 'The client did not read its answer for too long.',
     retry: false
   },
+  swap_conflict: { status: 409, type: 'invalid_request_error', message: '{reason}', retry: false },
   body_too_large: {
     status: 413,
     type: 'invalid_request_error',
@@ -111,6 +132,11 @@ export const errorCatalogue = {
     status: 415,
     type: 'invalid_request_error',
     message: 'The request body must be sent as content-type application/json.'
+  },
+  idempotency_key_reused: {
+    status: 422,
+    type: 'invalid_request_error',
+    message: 'This Idempotency-Key was used a moment ago for a request with another body.'
   },
   rate_limit_exceeded: {
     status: 429,
@@ -144,11 +170,22 @@ export const errorCatalogue = {
     message: "The model's engine process ended unexpectedly; it is being started again."
   },
   model_unavailable: { status: 503, type: 'server_error', message: 'The model cannot be used now: {reason}' },
+  swap_failed: { status: 503, type: 'server_error', message: '{reason}', retry: false },
   model_load_failed: {
     status: 503,
     type: 'server_error',
     message: 'The model cannot be loaded: {reason}',
     retry: false
+  },
+  model_loading: {
+    status: 503,
+    type: 'server_error',
+    message: 'The model {model} is not loaded yet ({state}). It should be ready in {seconds} s.'
+  },
+  model_load_timeout: {
+    status: 503,
+    type: 'server_error',
+    message: 'The model was not loaded in time: {reason}'
   },
   draining: {
     status: 503,

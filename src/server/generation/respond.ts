@@ -2,7 +2,9 @@ import type { FastifyReply } from 'fastify'
 import type { GenerationRequest } from '../../engine/messages.js'
 import type { Engine } from '../../models/types.js'
 import type { StreamEncoder } from '../../protocol/stream-encoder.js'
+import { earlyReplyOf } from './early-reply.js'
 import { EventStream } from './event-stream.js'
+import { eventStreamHeaders } from './event-stream-headers.js'
 import { type RefusalWords, submit } from './submit.js'
 
 /**
@@ -27,12 +29,7 @@ export async function respondWithStream(
     admitted.stream = stream
     return event => stream.accept(event)
   })
-  return (
-    reply
-      .header('content-type', 'text/event-stream; charset=utf-8')
-      .header('cache-control', 'no-cache, no-transform')
-      // Proxies (nginx) would hold chunks back.
-      .header('x-accel-buffering', 'no')
-      .send(admitted.stream)
-  )
+  const early = earlyReplyOf(reply.raw)
+  if (early !== undefined && admitted.stream !== undefined) return early.send(admitted.stream)
+  return reply.headers(eventStreamHeaders).send(admitted.stream)
 }

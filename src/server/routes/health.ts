@@ -1,35 +1,49 @@
 import type { FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { HostedModel } from '../../models/hosted-model.js'
+import type { ModelRegistry } from '../../models/registry.js'
 import type { Model, Models } from '../../models/types.js'
 import { ApiError, openaiErrorBody } from '../../protocol/errors.js'
+import { packageVersion } from '../../root.js'
 
 /**
  * Probes, without key and without rate limit.
  * `/health/live`: the process answers. `/health/startup`: the default model has been ready once (or is loaded on
- * demand). `/health/ready`: a request would be taken now. `/health`: as `ready`, with a word on each model.
+ * demand). `/health/ready`: a request would be taken now. `/health`: as `ready`, with a word on each model; `ok`,
+ * `degraded` (the default model serves, something else is wrong) or `down`.
  */
-const health: FastifyPluginAsync<{ models: Models }> = async (app, { models }) => {
+const health: FastifyPluginAsync<{ models: Models; registry?: ModelRegistry }> = async (
+  app,
+  { models, registry }
+) => {
   const config = { open: true, rateLimit: false as const }
+  const version = packageVersion()
 
   app.get('/health/live', { config }, async () => ({ status: 'ok' }))
 
   app.get('/health/startup', { config }, (_request, reply) => {
     const model = models.find(undefined)
-    return answer(reply, model?.info ? 'ok' : statusOf(model))
+    return answer(reply, model?.info ? 'ok' : statusOf(model, registry))
   })
 
-  app.get('/health/ready', { config }, (_request, reply) => answer(reply, statusOf(models.find(undefined))))
-
-  app.get('/health', { config }, (_request, reply) =>
-    answer(reply, statusOf(models.find(undefined)), {
-      models: models.list().map(({ id, state, progress, restarts, failure }) => ({
-        id,
-        state,
-        ...(state === 'loading' ? { progress } : {}),
-        ...(failure ? { failure: failure.code } : {}),
-        restarts
-      }))
-    })
+  app.get('/health/ready', { config }, (_request, reply) =>
+    answer(reply, statusOf(models.find(undefined), registry))
   )
+
+  app.get('/health', { config }, (_request, reply) => {
+    const status = statusOf(models.find(undefined), registry)
+    const known: readonly Model[] = registry?.list() ?? models.list()
+    const healthy = known.every(model => model.state !== 'failed' && breakerOf(model) !== 'open')
+    return answer(reply, status, {
+      status: status !== 'ok' ? 'down' : healthy ? 'ok' : 'degraded',
+      version,
+      uptime_s: Math.round(process.uptime()),
+      memory: {
+        server_rss: process.memoryUsage.rss(),
+        ...(registry ? { models: registry.memory.used, budget: finite(registry.memory.budget) } : {})
+      },
+      models: known.map(describe)
+    })
+  })
 }
 
 export default health
@@ -37,9 +51,37 @@ export default health
 type Status = 'ok' | 'loading' | 'draining' | 'failed' | 'no_model'
 
 /** A model that is not loaded yet is loaded for whoever asks: that is ready enough. */
-function statusOf(model: Model | undefined): Status {
+function statusOf(model: Model | undefined, registry: ModelRegistry | undefined): Status {
   if (!model) return 'no_model'
+  if (registry?.draining) return 'draining'
   return model.state === 'ready' || model.state === 'unloaded' ? 'ok' : model.state
+}
+
+function describe(model: Model) {
+  const { id, state, progress, restarts, failure, stats } = model
+  const breaker = breakerOf(model)
+  return {
+    id,
+    state,
+    ...(state === 'loading' ? { progress } : {}),
+    ...(failure ? { failure: failure.code } : {}),
+    ...(breaker ? { breaker } : {}),
+    restarts,
+    ...(stats
+      ? {
+          pool: stats.pool,
+          queue: { running: stats.running, waiting: stats.waiting, waiting_tokens: stats.waitingTokens }
+        }
+      : {})
+  }
+}
+
+function breakerOf(model: Model): HostedModel['breaker'] | undefined {
+  return 'breaker' in model ? (model as HostedModel).breaker : undefined
+}
+
+function finite(bytes: number): number | null {
+  return Number.isFinite(bytes) ? bytes : null
 }
 
 const reasons: Record<Exclude<Status, 'ok'>, string> = {
@@ -54,5 +96,5 @@ function answer(reply: FastifyReply, status: Status, more: Record<string, unknow
   reply.preventCache()
   if (status === 'ok') return reply.send({ status, ...more })
   const error = new ApiError('model_unavailable', { details: { reason: reasons[status] } })
-  return reply.code(503).send({ status, ...more, ...openaiErrorBody(error) })
+  return reply.code(503).send({ status, reason: status, ...more, ...openaiErrorBody(error) })
 }

@@ -1,16 +1,55 @@
+import type { ServerResponse } from 'node:http'
 import fp from 'fastify-plugin'
+import type { RequestEvent } from '../../../engine/messages.js'
+import type { Models } from '../../../models/types.js'
+import { putBetween } from '../../generation/submitter.js'
 
-/** One line per answered request, at debug level for probes and at info for the rest. */
-export default fp(
-  async app => {
+/** What an engine did for a request, as far as it has been told. */
+interface Work {
+  prompt?: number
+  cached?: number
+  generated?: number
+  /** Arrival in the engine to the first token, milliseconds. */
+  ttftMs?: number
+  failed?: string
+}
+
+/**
+ * One line per request: model, tokens, cache, time to the first token, total time, status; 499 when the client left
+ * before its answer was complete. What was asked and answered is never in it. Probes are told at debug level.
+ */
+export default fp<{ models: Models }>(
+  async (app, { models }) => {
+    const done = new WeakMap<ServerResponse, Work>()
+
+    app.addHook('preHandler', async (_request, reply) => {
+      const work: Work = {}
+      done.set(reply.raw, work)
+      putBetween(
+        reply.raw,
+        next => (engine, request, onEvent) =>
+          next(engine, request, event => {
+            note(work, event)
+            onEvent(event)
+          })
+      )
+    })
+
     app.addHook('onResponse', async (request, reply) => {
-      const level = request.routeOptions.config.open ? 'debug' : 'info'
-      request.log[level](
+      const { method, url, body } = request
+      const isProbe = request.routeOptions.url?.startsWith('/health') ?? false
+      const named = typeof body === 'object' && body !== null && 'model' in body ? body.model : undefined
+      const work = done.get(reply.raw) ?? {}
+      request.log[isProbe ? 'debug' : 'info'](
         {
-          method: request.method,
-          url: request.url,
-          status: reply.statusCode,
-          ms: Math.round(reply.elapsedTime)
+          method,
+          url,
+          status: reply.raw.writableFinished ? reply.statusCode : 499,
+          ms: Math.round(reply.elapsedTime),
+          ...(method === 'POST'
+            ? { model: models.find(typeof named === 'string' ? named : undefined)?.id }
+            : {}),
+          ...work
         },
         'request'
       )
@@ -18,3 +57,15 @@ export default fp(
   },
   { name: 'access-log' }
 )
+
+function note(work: Work, event: RequestEvent): void {
+  if (event.type === 'failed') work.failed = event.code
+  const usage = event.type === 'end' || event.type === 'failed' ? event.usage : null
+  if (usage) {
+    const { resident, ram, disk } = usage.cached
+    work.prompt = (work.prompt ?? 0) + usage.promptTokens
+    work.cached = (work.cached ?? 0) + resident + ram + disk
+    work.generated = (work.generated ?? 0) + usage.completionTokens
+  }
+  if (event.type === 'end') work.ttftMs ??= Math.round(event.timings.firstTokenMs)
+}

@@ -38,7 +38,7 @@ export default fp<{ config: ServerOptions }>(
   { name: 'auth', dependencies: ['request-id'] }
 )
 
-function givenKey(request: FastifyRequest): string | undefined {
+export function givenKey(request: FastifyRequest): string | undefined {
   const bearer = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1]
   const header = request.headers['x-api-key']
   return bearer?.trim() ?? (typeof header === 'string' ? header : undefined)

@@ -2,21 +2,34 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { anthropicErrorBody, speaksAnthropic } from '../../../protocol/anthropic/errors.js'
 import { ApiError, type ErrorCode, errorHeaders, openaiErrorBody } from '../../../protocol/errors.js'
 import { engineAccessError } from '../../../protocol/outcomes.js'
 import { type ValidationIssue, validationError } from '../../../protocol/validation.js'
+import { earlyReplyOf } from '../../generation/early-reply.js'
 import { ClientGoneError } from '../../generation/submit.js'
 import { newRequestId } from './request-id.js'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The code of the error that its reply ended with, in mid-stream too. */
+    errorCode: ErrorCode | null
+  }
+}
 
 /** Every error of every route leaves through here, in one shape. */
 export default fp(
   async app => {
+    app.decorateRequest('errorCode', null)
+
     app.setErrorHandler((error: FastifyError, request, reply) => {
       // Nobody is there to read an answer.
       if (error instanceof ClientGoneError) return reply.hijack()
       const known = toApiError(error, request)
+      const early = earlyReplyOf(reply.raw)
+      request.errorCode = known.code
       if (known.status >= 500) request.log.error({ err: error, code: known.code }, 'request failed')
-      return sendError(reply, known)
+      return early === undefined ? sendError(reply, known) : early.fail(errorEvent(known, request))
     })
 
     app.setNotFoundHandler((request, reply) =>
@@ -29,12 +42,20 @@ export default fp(
   { name: 'errors' }
 )
 
+/** For a stream whose headers are out. */
+function errorEvent(error: ApiError, request: FastifyRequest): string {
+  if (!speaksAnthropic(request.url)) return `data: ${JSON.stringify(openaiErrorBody(error))}\n\n`
+  return `event: error\ndata: ${JSON.stringify(anthropicErrorBody(error, request.id))}\n\n`
+}
+
 export function sendError(reply: FastifyReply, error: ApiError): FastifyReply {
+  const { id, url } = reply.request
+  reply.request.errorCode = error.code
   return reply
     .code(error.status)
     .headers(errorHeaders(error))
     .type('application/json; charset=utf-8')
-    .send(openaiErrorBody(error))
+    .send(speaksAnthropic(url) ? anthropicErrorBody(error, id) : openaiErrorBody(error))
 }
 
 /** Fastify's own refusals by their code. */

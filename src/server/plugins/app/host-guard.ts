@@ -40,12 +40,12 @@ export function isLoopback(host: string): boolean {
 }
 
 /** `Host` without its port: `localhost:8080`, `[::1]:8080`. */
-function hostName(host: string): string {
+export function hostName(host: string): string {
   return host.replace(/:\d*$/, '').toLowerCase()
 }
 
 /** Host name of `scheme://host:port`; '' for `null` and what is no origin. */
-function hostOfOrigin(origin: string): string {
+export function hostOfOrigin(origin: string): string {
   const host = /^[a-z][a-z0-9+.-]*:\/\/([^/]+)$/i.exec(origin)?.[1]
   return host === undefined ? '' : hostName(host)
 }
