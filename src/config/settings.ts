@@ -44,6 +44,7 @@ const oneOf = <const T extends string[]>(...values: T) => Type.Enum<T>(values)
 const cacheType = oneOf('f32', 'f16', 'bf16', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0', 'iq4_nl')
 
 export const defaultModel = 'MiniMind2-Small-26M-q8_0.gguf'
+export const defaultEmbeddingModel = 'all-MiniLM-L6-v2-q8_0.gguf'
 
 const modelEntry = Type.Object(
   {
@@ -74,6 +75,13 @@ export const settings = {
     value: 'NAME',
     flags: ['-a'],
     help: 'Name of the (first) model in the API, otherwise that of the file. Further names, separated by commas, work too; * answers to any name.'
+  }),
+  embeddingModel: setting({
+    schema: Type.String({ minLength: 1 }),
+    default: defaultEmbeddingModel,
+    group: 'Model',
+    value: 'MODEL',
+    help: 'Model for /v1/embeddings, or a reranking model for /v1/rerank: named like --model, loaded on first use in a process of its own. Without it: the small one that comes with the package; none: no such model.'
   }),
   modelsDir: setting({
     schema: Type.String(),

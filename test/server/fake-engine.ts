@@ -212,7 +212,26 @@ export class FakeEngine implements Engine {
       : { kind: 'admitted', promptTokens }
   }
 
-  call<M extends EngineMethod>(method: M): Promise<EngineCalls[M]['result']> {
+  async call<M extends EngineMethod>(
+    method: M,
+    params: EngineCalls[M]['params']
+  ): Promise<EngineCalls[M]['result']> {
+    if (method === 'tokenize') {
+      const { text } = params as EngineCalls['tokenize']['params']
+      return Array.from(
+        { length: Math.ceil(text.length / 4) },
+        (_, index) => index
+      ) as EngineCalls[M]['result']
+    }
+    if (method === 'detokenize') {
+      const { tokens } = params as EngineCalls['detokenize']['params']
+      return String.fromCharCode(...tokens) as EngineCalls[M]['result']
+    }
+    if (method === 'pieces') {
+      const { tokens } = params as EngineCalls['pieces']['params']
+      const bytes = tokens.map(token => [...Buffer.from(String.fromCharCode(token))])
+      return bytes as EngineCalls[M]['result']
+    }
     return Promise.reject(new Error(`the fake engine has no ${method}`))
   }
 }

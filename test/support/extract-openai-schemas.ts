@@ -13,9 +13,17 @@ const wanted = [
   'CreateChatCompletionRequest',
   'CreateChatCompletionResponse',
   'CreateChatCompletionStreamResponse',
+  'CreateCompletionRequest',
+  'CreateCompletionResponse',
+  'CreateEmbeddingRequest',
+  'CreateEmbeddingResponse',
+  'CreateResponse',
   'ErrorResponse',
   'ListModelsResponse',
-  'Model'
+  'Model',
+  'Response',
+  'ResponseItemList',
+  'ResponseStreamEvent'
 ]
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json }

@@ -9,9 +9,17 @@ type SchemaName =
   | 'CreateChatCompletionRequest'
   | 'CreateChatCompletionResponse'
   | 'CreateChatCompletionStreamResponse'
+  | 'CreateCompletionRequest'
+  | 'CreateCompletionResponse'
+  | 'CreateEmbeddingRequest'
+  | 'CreateEmbeddingResponse'
+  | 'CreateResponse'
   | 'ErrorResponse'
   | 'ListModelsResponse'
   | 'Model'
+  | 'Response'
+  | 'ResponseItemList'
+  | 'ResponseStreamEvent'
 
 const file = path.join(packageRoot(), 'test/fixtures/openai-schemas.json')
 const { schemas } = JSON.parse(readFileSync(file, 'utf8')) as { schemas: Record<string, unknown> }
