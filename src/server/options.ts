@@ -1,4 +1,8 @@
+import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
+import type { EmbeddingModel } from '../embeddings/types.js'
+import type { GenerationRequest } from '../engine/messages.js'
+import type { ModelEvents } from '../models/events.js'
 import type { ModelRegistry } from '../models/registry.js'
 import type { Models } from '../models/types.js'
 
@@ -10,6 +14,14 @@ export interface ServerOptions {
   apiKeys: readonly string[]
   /** Requests a minute per API key or address; 0: no limit. */
   rateLimit: number
+  /** Redis that counts for the rate limit, shared with other servers; '': this process counts. */
+  rateLimitRedis: string
+  /** Time limits of every generation, milliseconds; null: none. */
+  deadlines: GenerationRequest['deadlines']
+  /** Milliseconds after which a stream whose client takes no data is ended; 0: never. */
+  slowClientMs: number
+  /** Begins the names of all metrics. */
+  metricsPrefix: string
   /** Origins (`https://example.com`) whose pages may use the server; `*`: all. */
   corsOrigins: readonly string[]
   /** Bytes. */
@@ -21,7 +33,10 @@ export interface ServerOptions {
 }
 
 export interface AppOptions {
-  models: Models
+  /** `events`: what happens to them, for the metrics. */
+  models: Models & { readonly events?: EventEmitter<ModelEvents> }
+  /** Makes vectors, or ranks documents; left out or null: nothing does. */
+  embeddings?: EmbeddingModel | null
   /** Where models can be managed as well: opens the routes under /admin. */
   registry?: ModelRegistry
   config: ServerOptions

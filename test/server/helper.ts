@@ -10,6 +10,10 @@ export const defaultOptions: ServerOptions = {
   host: '127.0.0.1',
   apiKeys: [],
   rateLimit: 0,
+  rateLimitRedis: '',
+  deadlines: { queue: null, firstToken: null, total: null },
+  slowClientMs: 60_000,
+  metricsPrefix: 'octavo_',
   corsOrigins: [],
   bodyLimit: 8 * 1024 * 1024,
   keepAliveMs: 0

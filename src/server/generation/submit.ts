@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { GenerationRequest, RequestEvent } from '../../engine/messages.js'
 import type { Engine, Generation } from '../../models/types.js'
 import { failureError, refusalError } from '../../protocol/outcomes.js'
+import { submitterOf } from './submitter.js'
 
 /** How the engine's refusals are worded in the protocol that the request came in. */
 export interface RefusalWords {
@@ -45,7 +46,7 @@ export function submit(
       reject(new ClientGoneError())
     }
     let listener: ((event: RequestEvent) => void) | undefined
-    const generation = engine.submit(request, event => {
+    const generation = submitterOf(response)(engine, request, event => {
       if (listener) {
         listener(event)
         return
