@@ -113,7 +113,10 @@ t.test('a model without a template gets ChatML', async t => {
   t.strictSame(template.render(input([system, user])), {
     text: '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n',
     addSpecial: true,
-    anchors: [39, 72]
+    anchors: [39, 72],
+    toolFormat: 'generic',
+    thinking: null,
+    rewritten: 0
   })
 })
 

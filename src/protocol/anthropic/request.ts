@@ -8,13 +8,15 @@ import { type TemplateConversation, toConversation } from './messages.js'
 import type { CountTokensRequest, MessagesRequest } from './schema.js'
 
 /** What the fields of a GenerationRequest are called here, for the engine's own refusals. */
-export const messagesParamNames: Record<string, string> = {
-  prompt: 'messages',
-  maxTokens: 'max_tokens',
-  sampling: 'temperature',
-  stop: 'stop_sequences',
-  constraint: 'output_config.format',
-  schema: 'output_config.format.schema'
+export function messagesParamNames(body: CountTokensRequest): Record<string, string> {
+  return {
+    prompt: 'messages',
+    maxTokens: 'max_tokens',
+    sampling: 'temperature',
+    stop: 'stop_sequences',
+    constraint: (body.tools?.length ?? 0) > 0 ? 'tools' : 'output_config.format',
+    schema: 'output_config.format.schema'
+  }
 }
 
 interface Prompt extends TemplateConversation {

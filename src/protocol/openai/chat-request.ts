@@ -24,9 +24,14 @@ export function chatParamNames(body: ChatRequest): Record<string, string> {
     sampling: 'temperature',
     'sampling.logitBias': 'logit_bias',
     logprobs: 'top_logprobs',
-    constraint: body.grammar == null ? 'response_format' : 'grammar',
+    constraint: constrainedBy(body),
     schema: 'response_format.json_schema.schema'
   }
+}
+
+function constrainedBy(body: ChatRequest): string {
+  if (body.grammar != null) return 'grammar'
+  return (body.tools?.length ?? 0) > 0 ? 'tools' : 'response_format'
 }
 
 /**

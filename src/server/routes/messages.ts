@@ -26,7 +26,7 @@ const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { model
     toPrompt(body)
     const { engine, context } = await prepare(model, reply, { turns, config })
     const { request: generation, reading, demanded, onFinish } = planMessage(body, context)
-    const words = { paramNames: messagesParamNames, promptParam: 'messages' }
+    const words = { paramNames: messagesParamNames(body), promptParam: 'messages' }
     const head = { id: newMessageId(), model: model.id }
     const reader = new AnswerReader({ ...reading, choices: 1, onFinish })
     if (body.stream === true) {

@@ -52,7 +52,7 @@ const responses: FastifyPluginAsyncTypebox<ResponsesOptions> = async (
     const conversation = [...before, ...input]
     const { engine, context } = await prepare(model, reply, { turns, config })
     const plan = planResponse(body, conversation, context)
-    const words = { paramNames: responseParamNames, promptParam: 'input' }
+    const words = { paramNames: responseParamNames(body), promptParam: 'input' }
     const reader = new AnswerReader({ ...plan.reading, choices: 1, onFinish: plan.onFinish })
     const keep = (response: ResponseObject) => {
       if (body.store === false) return

@@ -14,13 +14,15 @@ import { itemsToMessages, type StoredItem } from './items.js'
 import type { InputTokensRequest, ResponseRequest } from './schema.js'
 
 /** What the fields of a GenerationRequest are called here, for the engine's own refusals. */
-export const responseParamNames: Record<string, string> = {
-  prompt: 'input',
-  maxTokens: 'max_output_tokens',
-  sampling: 'temperature',
-  logprobs: 'top_logprobs',
-  constraint: 'text.format',
-  schema: 'text.format.schema'
+export function responseParamNames(body: PromptBody): Record<string, string> {
+  return {
+    prompt: 'input',
+    maxTokens: 'max_output_tokens',
+    sampling: 'temperature',
+    logprobs: 'top_logprobs',
+    constraint: (body.tools?.length ?? 0) > 0 ? 'tools' : 'text.format',
+    schema: 'text.format.schema'
+  }
 }
 
 type PromptBody = Static<typeof InputTokensRequest>
