@@ -40,9 +40,14 @@ export function engineConfig(
 
 const MIB = 1024 * 1024
 
+/** The folder of all models' prefixes on disk. */
+export function prefixFolder({ cacheDir }: Pick<Config, 'cacheDir'>): string {
+  return path.join(cacheDir || defaultCacheFolder(), 'prefixes')
+}
+
 /** Where prefixes go when they leave the pool. */
 export function tierConfig({ cacheRam, cacheDisk, cacheDir, cacheWriteBudget }: Config): TierConfig {
-  const folder = path.join(cacheDir || defaultCacheFolder(), 'prefixes')
+  const folder = prefixFolder({ cacheDir })
   const capBytes = cacheDisk === 'auto' ? defaultDiskBytes(folder) : cacheDisk * MIB
   return {
     ramBytes: cacheRam === 'auto' ? defaultRamBytes() : cacheRam * MIB,

@@ -6,7 +6,7 @@ import { ModelUnavailableError } from '../models/types.js'
 /** What the person who started the server is told, and the exit code: 2 for a wrong call, 1 for anything else. */
 export function describeFailure(error: unknown): { line: string; exitCode: number } {
   if (error instanceof UsageError) return { line: error.message, exitCode: 2 }
-  const known = [ModelFileError, ModelUnavailableError, BackendError, ListenError]
+  const known = [ModelFileError, ModelUnavailableError, BackendError, ListenError, CacheFolderError]
   if (known.some(kind => error instanceof kind)) return { line: oneLine(error), exitCode: 1 }
   return { line: `unexpected failure: ${oneLine(error)}`, exitCode: 1 }
 }
@@ -23,6 +23,21 @@ export class ListenError extends Error {
     }
     super(reason[code ?? ''] ?? `cannot listen on ${host}, port ${port}: ${message}`)
     this.name = 'ListenError'
+  }
+}
+
+/** The folder of the prefixes cannot be read, or changed. */
+export class CacheFolderError extends Error {
+  constructor(cause: unknown, folder: string) {
+    const { code, path = folder } = cause as NodeJS.ErrnoException
+    const reason: Record<string, string> = {
+      EACCES: 'permission denied',
+      EPERM: 'not permitted',
+      EROFS: 'it is read-only',
+      ENOTDIR: 'it is no folder'
+    }
+    super(`cannot use the cache at ${path}: ${reason[code ?? ''] ?? code}`, { cause })
+    this.name = 'CacheFolderError'
   }
 }
 

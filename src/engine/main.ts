@@ -2,6 +2,8 @@
  * The engine process: one model, one loop around the backend. Forked by the server process with its EngineConfig in
  * OCTAVO_ENGINE_CONFIG; ends when the channel to its parent closes, so that it never outlives it.
  */
+import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { loadBackend } from '../llama/backend.js'
 import { type Backend, BackendError } from './backend.js'
 import { handleCall } from './calls.js'
@@ -16,12 +18,19 @@ function send(message: FromEngine): void {
   if (process.connected) process.send?.(message)
 }
 
+/** How long a slow disk may hold up the start. Until its index is complete, what is on it is not found. */
+const INDEX_MS = 3000
+
 /** RAM and disk below the pool. Pieces can be cut and joined only where every position is a cell of its own. */
 function openTiers({ tiers }: EngineConfig, { info, capabilities }: Backend): TierStore | null {
   if (!tiers || tiers.ramBytes === 0 || capabilities.memory !== 'attention') return null
   return new TierStore({
     ramBytes: tiers.ramBytes,
-    disk: tiers.disk && { ...tiers.disk, fingerprint: info.fingerprint, label: info.name },
+    disk: tiers.disk && {
+      ...tiers.disk,
+      fingerprint: info.fingerprint,
+      label: path.basename(info.path, '.gguf')
+    },
     onFault: fault => process.stderr.write(`prefix cache: ${JSON.stringify(fault)}\n`)
   })
 }
@@ -48,7 +57,9 @@ async function main(): Promise<void> {
     },
     fraction => send({ type: 'progress', fraction })
   )
-  const engine = await Engine.create(backend, config, send, openTiers(config, backend))
+  const store = openTiers(config, backend)
+  const engine = await Engine.create(backend, config, send, store)
+  await Promise.race([store?.ready, setTimeout(INDEX_MS)])
   process.on('message', (message: ToEngine) => {
     switch (message.type) {
       case 'submit':
@@ -65,6 +76,7 @@ async function main(): Promise<void> {
         )
     }
   })
+  send({ type: 'stats', stats: engine.stats() })
   send({ type: 'ready', info: backend.info, capabilities: backend.capabilities, config })
   await engine.run()
   backend.dispose()
@@ -77,6 +89,6 @@ main().then(
     process.stderr.write(`${error?.stack ?? error}\n`)
     send({ type: 'loadFailed', failure: { code, message: String(error?.message ?? error) } })
     // The message must reach the parent before the process is gone.
-    setTimeout(() => process.exit(1), 20)
+    void setTimeout(20).then(() => process.exit(1))
   }
 )

@@ -5,6 +5,7 @@
 import type { Capabilities, ModelInfo, SamplerParams } from './backend.js'
 import type { Thinking } from './constraint/thinking.js'
 import type { HistogramSnapshot } from './histogram.js'
+import type { CostFigures } from './tiers/cost-model.js'
 
 /** A prompt is a list of segments, so that a later kind (an image) can stand between texts. */
 export type PromptSegment =
@@ -190,6 +191,8 @@ export interface EngineStats {
   memoryBytes: number
   /** Absent while the cache has no tier below the pool. */
   tiers?: Partial<Record<'ram' | 'disk', TierStats>>
+  /** What is known of them beside their bytes; absent likewise. */
+  store?: StoreFigures
 }
 
 /** Bytes. The last two never decrease while a process lives. */
@@ -200,6 +203,32 @@ export interface TierStats {
   spilled: number
   /** Read back from it. */
   restored: number
+}
+
+/** Of the tiers together: how well they serve, and what goes wrong. */
+export interface StoreFigures {
+  pieces: { ram: number; disk: number }
+  /** Pieces brought back, by the tier they came from. */
+  hits: { ram: number; disk: number }
+  /** Prompts of which nothing more was known, by reason. */
+  misses: Record<string, number>
+  /** Null: nothing is written to disk. */
+  disk: {
+    /** This model's part of what all models' files take, bytes. */
+    modelBytes: number
+    /** By all engines on the folder (UTC), bytes. */
+    writtenToday: number
+    /** Only what has happened, by kind. */
+    faults: Record<string, number>
+    /** Writes left out, by reason; likewise. */
+    skipped: Record<string, number>
+    /** Writing stands still until then, milliseconds since 1970; null: it does not. */
+    pausedUntil: number | null
+    /** Building the index took so many milliseconds; null: it is not complete yet. */
+    indexMs: number | null
+  } | null
+  /** What decides between restoring and computing. */
+  costs: CostFigures
 }
 
 export interface EngineConfig {

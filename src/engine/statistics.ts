@@ -3,6 +3,7 @@ import { FixedHistogram } from './histogram.js'
 import type { CachedTokens, EngineStats } from './messages.js'
 import type { Scheduler } from './scheduler/scheduler.js'
 import { type Chunk, rowsOf } from './scheduler/step-plan.js'
+import { tierFigures } from './tiers/figures.js'
 
 /** At most this often while steps run, milliseconds. */
 const PUBLISH_EVERY = 250
@@ -57,9 +58,12 @@ export class Statistics {
     this.counters.evictedCells = cache.evictedCells
     this.counters.preemptions = scheduler.preemptions
     const { tiers } = scheduler
-    if (tiers) {
-      this.counters.spilledBytes = tiers.spiller.savedBytes
-      this.counters.restoredBytes = tiers.restorer.restoredBytes
+    const below = tiers && tierFigures(tiers)
+    if (below) {
+      const { ram, disk } = below.tiers
+      this.counters.spilledBytes = ram?.spilled ?? 0
+      this.counters.diskWrittenBytes = disk?.spilled ?? 0
+      this.counters.restoredBytes = (ram?.restored ?? 0) + (disk?.restored ?? 0)
     }
     return {
       running: scheduler.running.length,
@@ -76,7 +80,8 @@ export class Statistics {
       counters: structuredClone(this.counters),
       lastStep: this.lastStep,
       stepTimes: this.stepTimes.snapshot(),
-      memoryBytes: process.memoryUsage.rss()
+      memoryBytes: process.memoryUsage.rss(),
+      ...below
     }
   }
 

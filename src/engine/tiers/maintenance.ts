@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { setImmediate as breathe } from 'node:timers/promises'
 import { bytesOnDisk, Catalog } from './disk/catalog.js'
-import { faultKind, isDamage, messageOf } from './disk/faults.js'
+import { type FaultKind, faultKind, isDamage, messageOf } from './disk/faults.js'
 import { DamageError, fingerprintDigest, headBytes } from './disk/format.js'
 import { ABOUT_FILE, hashOfName, isModelFolder, modelFolder } from './disk/names.js'
 import { scanFile, verifyFile } from './disk/piece-file.js'
@@ -35,7 +35,7 @@ export interface VerifyReport {
   files: number
   bytes: number
   /** Files that would not be used, and why; removed when asked. */
-  damaged: Array<{ path: string; kind: string; message: string }>
+  damaged: Array<{ path: string; kind: FaultKind; message: string }>
 }
 
 export interface RemovalReport {

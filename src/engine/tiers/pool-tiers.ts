@@ -51,9 +51,10 @@ export class PoolTiers {
   begin(stream: Stream, limit: number): boolean {
     const chain = this.chainOf(stream)
     if (stream.computed > 0) this.store.touch(chain, stream.computed)
-    if (this.restorer.begin(stream, chain, limit)) return true
-    if (stream.computed < limit) stream.missReason ??= this.store.missReason(chain, stream.computed)
-    return false
+    const known = this.restorer.begin(stream, chain, limit)
+    const reached = known ?? stream.computed
+    if (reached < limit) stream.missReason ??= this.store.missReason(chain, reached)
+    return known !== null
   }
 
   /** Restores for streams that began; returns those that are done. */

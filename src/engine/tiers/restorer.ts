@@ -16,7 +16,8 @@ const READ_AHEAD = 4
 
 /** Brings prefixes back from RAM and disk where that is cheaper than computing them: some pieces per step. */
 export class Restorer {
-  restoredBytes = 0
+  /** Bytes of blobs, by the tier they came from. */
+  readonly restoredBytes = { ram: 0, disk: 0 }
   private readonly active = new Map<Stream, Restoration>()
 
   constructor(
@@ -37,9 +38,9 @@ export class Restorer {
   /**
    * Looks for pieces that continue what the stream is attached to.
    * @param limit no further than this.
-   * @returns whether there is anything to restore.
+   * @returns up to which position there is something to restore; null: there is nothing.
    */
-  begin(stream: Stream, chain: PieceChain, limit: number): boolean {
+  begin(stream: Stream, chain: PieceChain, limit: number): number | null {
     const found = this.store.lookup(chain, stream.computed, limit)
     const refs: PieceRef[] = []
     let depth = stream.computed
@@ -53,9 +54,9 @@ export class Restorer {
       refs.push(ref)
       depth += tokens
     }
-    if (refs.length === 0) return false
+    if (refs.length === 0) return null
     this.active.set(stream, { refs, fetched: new Map() })
-    return true
+    return depth
   }
 
   /** The stream left: nothing more is restored for it. */
@@ -126,7 +127,7 @@ export class Restorer {
     if (!this.transfer.restore(blob, ref, stream.sequence, from, ref.usable)) return false
     stream.computed = ref.usable
     stream.restored[ref.tier] += ref.usable - from
-    this.restoredBytes += ref.bytes
+    this.restoredBytes[ref.tier] += ref.bytes
     this.cost.observeRestore(ref.tier, ref.bytes, this.now() - begun)
     return true
   }

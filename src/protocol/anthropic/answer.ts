@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { RequestEvent, RequestUsage } from '../../engine/messages.js'
 import { checkDemandedJson, type DemandedJson } from '../answer/demanded-json.js'
 import type { AnswerReader, ReadChoice } from '../answer/reader.js'
+import { type PrefixSource, prefixSource } from '../prefix-source.js'
 
 export type StopReason = 'end_turn' | 'max_tokens' | 'stop_sequence' | 'tool_use'
 
@@ -17,6 +18,7 @@ export interface MessageUsage {
   cache_creation_input_tokens: number
   cache_read_input_tokens: number
   output_tokens: number
+  octavo_cache: PrefixSource
 }
 
 export interface AnthropicMessage {
@@ -40,7 +42,8 @@ export function toMessageUsage({ promptTokens, completionTokens, cached }: Reque
     input_tokens: promptTokens - read,
     cache_creation_input_tokens: 0,
     cache_read_input_tokens: read,
-    output_tokens: completionTokens
+    output_tokens: completionTokens,
+    octavo_cache: prefixSource(cached)
   }
 }
 

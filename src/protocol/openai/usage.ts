@@ -1,4 +1,5 @@
 import type { RequestUsage } from '../../engine/messages.js'
+import { type PrefixSource, prefixSource } from '../prefix-source.js'
 
 /** OpenAI's CompletionUsage. */
 export interface Usage {
@@ -7,6 +8,7 @@ export interface Usage {
   total_tokens: number
   prompt_tokens_details: { cached_tokens: number }
   completion_tokens_details: { reasoning_tokens: number }
+  octavo_cache: PrefixSource
 }
 
 /**
@@ -20,6 +22,7 @@ export function toUsage(usage: RequestUsage, reasoningTokens = 0): Usage {
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
     prompt_tokens_details: { cached_tokens: resident + ram + disk },
-    completion_tokens_details: { reasoning_tokens: reasoningTokens }
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
+    octavo_cache: prefixSource(usage.cached)
   }
 }

@@ -41,7 +41,8 @@ function describe({ counts, watched, stats, state }: ModelEntry) {
       waitingTokens: stats.waitingTokens,
       memoryBytes: stats.memoryBytes,
       pool: stats.pool,
-      ...(stats.tiers ? { tiers: stats.tiers } : {})
+      ...(stats.tiers ? { tiers: stats.tiers } : {}),
+      ...(stats.store ? { store: stats.store } : {})
     }
   }
 }

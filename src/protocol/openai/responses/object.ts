@@ -1,6 +1,7 @@
 /** The `response` object and its items. */
 import { randomUUID } from 'node:crypto'
 import type { RequestUsage } from '../../../engine/messages.js'
+import { type PrefixSource, prefixSource } from '../../prefix-source.js'
 import type { ChatLogprob } from '../logprobs.js'
 import type { ResponseRequest } from './schema.js'
 
@@ -38,6 +39,7 @@ export interface ResponseUsage {
   output_tokens: number
   output_tokens_details: { reasoning_tokens: number }
   total_tokens: number
+  octavo_cache: PrefixSource
 }
 
 export interface ResponseObject {
@@ -49,7 +51,8 @@ export interface ResponseObject {
   error: { code: string; message: string } | null
   incomplete_details: { reason: 'max_output_tokens' } | null
   output: OutputItem[]
-  usage: ResponseUsage | null
+  /** Once it is known. */
+  usage?: ResponseUsage
   [echoed: string]: unknown
 }
 
@@ -73,7 +76,8 @@ export function toResponseUsage(
     },
     output_tokens: completionTokens,
     output_tokens_details: { reasoning_tokens: reasoningTokens },
-    total_tokens: promptTokens + completionTokens
+    total_tokens: promptTokens + completionTokens,
+    octavo_cache: prefixSource(cached)
   }
 }
 
@@ -115,7 +119,6 @@ export function newResponse(body: ResponseRequest, id: string, model: string): R
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? 1,
     truncation: body.truncation ?? 'disabled',
-    usage: null,
     ...(body.user === undefined ? {} : { user: body.user })
   }
 }

@@ -9,7 +9,14 @@ export default fp<{ config: ServerOptions }>(
     await app.register(cors, {
       origin: config.corsOrigins.includes('*') ? '*' : [...config.corsOrigins],
       methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-      exposedHeaders: ['x-request-id', 'request-id', 'retry-after', 'retry-after-ms', 'x-should-retry'],
+      exposedHeaders: [
+        'x-request-id',
+        'request-id',
+        'retry-after',
+        'retry-after-ms',
+        'x-should-retry',
+        'x-octavo-cache'
+      ],
       maxAge: 600
     })
   },
