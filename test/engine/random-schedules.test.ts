@@ -33,6 +33,7 @@ const event = fc.oneof(
   { weight: 6, arbitrary: arrival },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('cancel' as const), index: fc.nat(30) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('pause' as const), index: fc.nat(30) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('compact' as const) }) },
   {
     weight: 4,
     arbitrary: fc.record({ kind: fc.constant('turns' as const), turns: fc.integer({ min: 1, max: 12 }) })
@@ -80,6 +81,11 @@ t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks'
           const { maxTokens, choices } = params
           const { id, done } = harness.submit(request(prompt, params))
           all.push({ id, prompt, maxTokens, choices, cancelled: false, paused: false, done })
+        } else if (event.kind === 'compact') {
+          const { scheduler } = harness.engine
+          await harness.guard(
+            harness.engine.betweenSteps(() => scheduler.tiers && scheduler.compact(scheduler.tiers.scratchId))
+          )
         } else if (event.kind === 'turns') {
           for (let i = 0; i < event.turns; i++)
             await harness.guard(new Promise(resolve => setImmediate(resolve)))

@@ -29,6 +29,8 @@ export class Branch {
   private readonly tokens = new TokenList()
   private readonly pins = new Map<object, number>()
   private highestPin = 0
+  /** A second sequence id that holds the same cells, see PrefixCache; -1 for none. */
+  twin = -1
 
   constructor(
     /** Requests with another salt never get here. */

@@ -7,6 +7,8 @@ export interface EvictionCandidate {
   branch: Branch
   /** The cells [from, branch.end) may go. */
   from: number
+  /** Milliseconds since it was used; an anchor's count for less. */
+  age: number
 }
 
 /**
@@ -29,7 +31,7 @@ export function evictionCandidate(
     const age = (now - entry.lastUsed) / (entry.anchor ? ANCHOR_WORTH : 1)
     if (age > bestAge) {
       bestAge = age
-      best = { branch, from: Math.max(border, branch.entryStart(index)) }
+      best = { branch, from: Math.max(border, branch.entryStart(index)), age }
     }
   }
   return best

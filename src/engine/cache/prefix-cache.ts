@@ -23,6 +23,11 @@ export type OnEvict = (branch: Branch, from: number, to: number) => void
 /**
  * The resident tier: prefixes kept alive in the pool's cells by holder sequence ids, attached by `copyRange` without
  * copying. Every cell on a branch exists once, however many requests are attached.
+ *
+ * Of a model with a sliding window, llama.cpp takes any cell that belongs to a single sequence and lies outside of that
+ * sequence's window for new tokens (`llama_kv_cache::find_slot`), however large the cache is. So a branch of such a
+ * model is held by two ids, which makes its cells untouchable, and a stream's own cells become a branch only while
+ * none of them has been taken (docs/memory-kinds.md).
  */
 export class PrefixCache {
   readonly index = new PrefixIndex()
@@ -33,6 +38,9 @@ export class PrefixCache {
   evictedCells = 0
   /** How often an attached prefix was refused by the guard and computed instead. Stays 0 unless the library misbehaves. */
   guardFailures = 0
+  private readonly twins: boolean
+  /** Owners that the guard refused: what they would be put onto cannot be trusted. */
+  private readonly refused = new WeakSet<CacheOwner>()
 
   constructor(
     private readonly backend: Backend,
@@ -40,7 +48,9 @@ export class PrefixCache {
     private readonly now: () => number,
     /** Ids that must stay free for other uses (scratch, the next request). */
     private readonly spareIds = 2
-  ) {}
+  ) {
+    this.twins = backend.capabilities.memory === 'window'
+  }
 
   /** Cells held by cached prefixes, shared ones counted once. */
   get cells(): number {
@@ -79,6 +89,7 @@ export class PrefixCache {
     for (const { branch, from, to } of path) this.backend.copyRange(branch.sequence, owner.sequence, from, to)
     if (!this.guard(owner.sequence, length)) {
       this.guardFailures++
+      this.refused.add(owner)
       this.backend.removeRange(owner.sequence, 0, -1)
       return 0
     }
@@ -94,7 +105,7 @@ export class PrefixCache {
    * @returns the owner's new `shared`.
    */
   insert(owner: CacheOwner, upTo: number, anchor = false, swap = true): number {
-    if (upTo <= owner.shared) return owner.shared
+    if (upTo <= owner.shared || this.refused.has(owner) || !this.ownCellsWhole(owner)) return owner.shared
     const last = owner.path.at(-1)
     const root = last ? last.branch : this.index.root(owner.salt)
     const known = this.index.matchFrom(root, owner.shared, owner.tokens, upTo)
@@ -121,12 +132,16 @@ export class PrefixCache {
     owner.shared = 0
   }
 
-  /** Frees at least `cells` cells if idle entries allow it. Returns how many were freed. */
-  evict(cells: number): number {
+  /**
+   * Frees at least `cells` cells if idle entries allow it.
+   * @param coldAfter only entries that were not used for this long, milliseconds (anchors: longer).
+   * @returns how many were freed.
+   */
+  evict(cells: number, coldAfter = 0): number {
     let freed = 0
     while (freed < cells) {
       const candidate = evictionCandidate(this.index.branches, this.now())
-      if (!candidate) break
+      if (!candidate || candidate.age < coldAfter) break
       const from = Math.max(candidate.from, candidate.branch.end - (cells - freed))
       freed += this.cut(candidate.branch, from)
     }
@@ -153,16 +168,18 @@ export class PrefixCache {
     anchor: boolean
   ): Branch | undefined {
     if (branch?.end === from) {
-      this.backend.copyRange(owner.sequence, branch.sequence, from, to)
+      for (const id of holders(branch)) this.backend.copyRange(owner.sequence, id, from, to)
       this.index.extend(branch, owner.tokens, to, this.now(), anchor)
       return branch
     }
-    if (!this.freeIds(this.spareIds + 1)) return undefined
+    if (!this.freeIds(this.spareIds + (this.twins ? 2 : 1))) return undefined
     const id = this.ids.take()
     if (id === undefined) return undefined
-    this.backend.copyRange(owner.sequence, id, from, to)
     const parent = branch ?? this.index.root(owner.salt)
-    return this.index.fork(parent, from, id, owner.tokens, to, this.now(), anchor)
+    const grown = this.index.fork(parent, from, id, owner.tokens, to, this.now(), anchor)
+    if (this.twins) grown.twin = this.ids.take() as number
+    for (const holder of holders(grown)) this.backend.copyRange(owner.sequence, holder, from, to)
+    return grown
   }
 
   /** Chains are merged, then the coldest idle leaves go, until `wanted` ids are free. */
@@ -186,9 +203,8 @@ export class PrefixCache {
       const continuations = branch.children.get(branch.end)
       const next = continuations?.size === 1 ? continuations.values().next().value : undefined
       if (!next || next.pinnedEnd > next.start) continue
-      this.backend.copyRange(next.sequence, branch.sequence, next.start, next.end)
-      this.backend.removeRange(next.sequence, 0, -1)
-      this.ids.give(next.sequence)
+      for (const id of holders(branch)) this.backend.copyRange(next.sequence, id, next.start, next.end)
+      this.giveUp(next)
       this.index.merge(branch, next)
       return true
     }
@@ -200,11 +216,19 @@ export class PrefixCache {
     this.onEvict?.(branch, from, branch.end)
     this.beforeFree?.(branch.sequence, from, branch.end)
     const whole = from <= branch.start
-    this.backend.removeRange(branch.sequence, whole ? 0 : from, -1)
+    if (whole) this.giveUp(branch)
+    else for (const id of holders(branch)) this.backend.removeRange(id, from, -1)
     this.index.truncate(branch, from)
-    if (whole) this.ids.give(branch.sequence)
     this.evictedCells += freed
     return freed
+  }
+
+  /** A branch's ids are free again. */
+  private giveUp(branch: Branch): void {
+    for (const id of holders(branch)) {
+      this.backend.removeRange(id, 0, -1)
+      this.ids.give(id)
+    }
   }
 
   private follow(owner: CacheOwner, path: PathSegment[]): void {
@@ -219,12 +243,22 @@ export class PrefixCache {
     }
   }
 
+  /** Whether the window layers still have everything that the owner computed: what they lost, they lost from the front. */
+  private ownCellsWhole(owner: CacheOwner): boolean {
+    return !this.twins || this.backend.minPosition(owner.sequence) <= owner.shared
+  }
+
   /** llama.cpp checks almost nothing: a missing piece would give wrong text without an error (llama-facts: traps). */
   private guard(sequence: number, length: number): boolean {
     const { window } = this.backend.capabilities
     const oldest = window > 0 ? Math.max(0, length - window) : 0
     return this.backend.minPosition(sequence) <= oldest && this.backend.maxPosition(sequence) === length - 1
   }
+}
+
+/** The sequence ids that keep a branch's cells. */
+function holders({ sequence, twin }: Branch): number[] {
+  return twin === -1 ? [sequence] : [sequence, twin]
 }
 
 /** Puts `more` behind `path`; segments that follow each other on one branch become one. */

@@ -1,10 +1,12 @@
 import type { Backend } from '../backend.js'
+import { compact } from '../cache/compaction.js'
 import { PrefixCache } from '../cache/prefix-cache.js'
 import { Graveyard } from '../pool/graveyard.js'
 import { SequenceIds } from '../pool/sequence-ids.js'
 import { PoolTiers } from '../tiers/pool-tiers.js'
 import type { TierStore } from '../tiers/store.js'
 import { ReproducibleShapes } from './chunking.js'
+import { PoolTrim } from './pool-trim.js'
 import { leaderFor, sharePromptRows } from './prompt-shares.js'
 import { StepBudget } from './step-budget.js'
 import type { StepShape } from './step-cost.js'
@@ -40,6 +42,7 @@ export class Scheduler {
   readonly graveyard: Graveyard
   /** What lies below the pool; null: prefixes live in the pool only. */
   tiers: PoolTiers | null = null
+  private trim: PoolTrim | null = null
   private readonly shapes: ReproducibleShapes
   private readonly justStarted: Stream[] = []
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
@@ -71,6 +74,8 @@ export class Scheduler {
       return missing <= 0 || (!this.appendOnly && this.cache.evict(missing) >= missing)
     }
     this.tiers = new PoolTiers({ backend, cache, ids, store, makeRoom, awaken, now: this.options.now })
+    // Only where idle cells cost something, and can leave.
+    if (backend.info.device === 'CPU') this.trim = new PoolTrim(this, this.options.now)
   }
 
   /** Work that needs no message and no decode is left: a step should be taken at once. */
@@ -143,8 +148,14 @@ export class Scheduler {
     }
   }
 
+  /** Moves what is in the pool to its lowest cells. Returns the bytes moved. */
+  compact(scratch: number): number {
+    return compact(this.backend, this.cache.index.branches, this.running, scratch)
+  }
+
   /** Saves some of what is new to the tiers. Returns whether more is waiting. */
   tidy(): boolean {
+    if (this.trim && this.tiers && !this.appendOnly) this.trim.afterStep(this.tiers.scratchId)
     return this.tiers?.spill(this.running.some(stream => stream.decoding)) ?? false
   }
 
