@@ -1,0 +1,165 @@
+import t from 'tap'
+import { alive, ask, chat, flowing, killEngine, longText, serve, stream, until } from './serving.js'
+
+t.test(
+  'kill -9 under 16 streams: each gets its error within a second, the next request within two',
+  async t => {
+    const serving = await serve(t, [{ id: 'm', engine: { contextCells: 16_384 } }])
+    await serving.model.load()
+    const streams = await Promise.all(Array.from({ length: 16 }, (_, i) => flowing(serving, `number ${i}`)))
+    const pid = killEngine(serving)
+    const killedAt = performance.now()
+    for (const reading of streams) {
+      t.equal(await reading.end, 'error')
+      t.ok(reading.endedAt() - killedAt < 1000, `${reading.endedAt() - killedAt} ms`)
+      t.match(reading.text(), /"code":"engine_crashed"/)
+    }
+    const next = await ask(serving, chat('Hello'))
+    t.equal(next.status, 200)
+    t.ok(performance.now() - killedAt < 2000, `${performance.now() - killedAt} ms`)
+    t.notOk(alive(pid))
+    t.ok(await serving.sound())
+  }
+)
+
+t.test('one server, its engine ended at every stage', async t => {
+  const serving = await serve(t, [{ id: 'm' }], {
+    backoff: { factor: 1, baseMs: 50 },
+    breaker: { failures: 100 }
+  })
+
+  t.test('while it loads', async t => {
+    const answer = ask(serving, chat('Hello'))
+    await until('loading', () => serving.model.progress > 0)
+    killEngine(serving)
+    t.equal((await answer).status, 200)
+    t.equal(serving.model.restarts, 1)
+  })
+
+  t.test('while a prompt is computed: the request goes to the next engine', async t => {
+    const answer = ask(serving, chat(longText))
+    await until('started', () => (serving.model.stats?.running ?? 0) > 0)
+    killEngine(serving)
+    t.equal((await answer).status, 200)
+  })
+
+  t.test('while a stream waits for its first text: its client does not notice', async t => {
+    const reading = await stream(serving, chat(`${longText} again`))
+    killEngine(serving)
+    t.equal(await reading.end, 'done')
+    t.notMatch(reading.text(), /error/)
+  })
+
+  t.test('in the middle of a whole answer: 503, and when to come back', async t => {
+    const answer = ask(serving, chat('A long story', { max_tokens: 400 }))
+    const tokens = () => serving.model.stats?.counters.generatedTokens ?? 0
+    await until('computing', () => serving.model.active > 0)
+    const before = tokens()
+    await until('generating', () => tokens() > before + 10)
+    killEngine(serving)
+    const { status, headers, json } = await answer
+    t.equal(status, 503)
+    t.equal(json.error?.code, 'engine_crashed')
+    t.ok(Number(headers.get('retry-after-ms')) > 0)
+  })
+
+  t.test('while nobody uses it', async t => {
+    await until('ready', () => serving.model.isReady)
+    const pid = killEngine(serving)
+    await until('noticed', () => serving.model.pid !== pid)
+    t.equal((await ask(serving, chat('Hello'))).status, 200)
+  })
+
+  t.test('while it is unloaded: it comes back for whoever asks', async t => {
+    await until('ready', () => serving.model.isReady)
+    const unloading = serving.model.unload({ timeoutMs: 5000 })
+    killEngine(serving)
+    await unloading
+    t.equal(serving.model.state, 'unloaded')
+    t.equal((await ask(serving, chat('Hello'))).status, 200)
+  })
+
+  t.test('and afterwards everything is in order', async t => {
+    t.ok(await serving.sound())
+    t.equal(serving.model.active, 0)
+    t.equal(serving.model.failure, null)
+    t.equal([...serving.pids].filter(alive).length, 1)
+  })
+})
+
+t.test('an engine that is stopped (SIGSTOP) is ended and started again', async t => {
+  const serving = await serve(t, [{ id: 'm' }], {
+    backoff: { factor: 1, baseMs: 50 },
+    breaker: { failures: 100 },
+    bounds: { heartbeatMs: 500, loadStallMs: 3000, exitMs: 300, patienceMs: 5000 }
+  })
+  await serving.model.load()
+
+  t.test('under a stream: it gets its error', async t => {
+    const reading = await flowing(serving, 'time')
+    const pid = killEngine(serving, 'SIGSTOP')
+    t.equal(await reading.end, 'error')
+    t.match(reading.text(), /"code":"engine_crashed"/)
+    await until('ended', () => !alive(pid))
+    t.ok(serving.log.some(record => /did not answer/.test(String(record.msg))))
+  })
+
+  t.test('while idle: the next request is served by another', async t => {
+    await until('ready', () => serving.model.isReady)
+    const pid = killEngine(serving, 'SIGSTOP')
+    t.equal((await ask(serving, chat('Hello'))).status, 200)
+    t.notOk(alive(pid))
+  })
+
+  t.test('while it loads: likewise', async t => {
+    await serving.model.unload({ timeoutMs: 1000 })
+    const answer = ask(serving, chat('Hello'))
+    await until('started', () => serving.model.pid !== undefined)
+    const pid = killEngine(serving, 'SIGSTOP')
+    t.equal((await answer).status, 200)
+    t.notOk(alive(pid))
+  })
+
+  t.test('while it is unloaded: it is killed', async t => {
+    const pid = killEngine(serving, 'SIGSTOP')
+    await serving.model.unload({ timeoutMs: 100 })
+    t.notOk(alive(pid))
+    t.equal((await ask(serving, chat('Hello'))).status, 200)
+    t.ok(await serving.sound())
+  })
+})
+
+t.test('a slow step is no stuck step', async t => {
+  const serving = await serve(t, [{ id: 'm' }], { bounds: { heartbeatMs: 5000, stepMs: 1500 } })
+  const reading = await stream(serving, chat(longText, { max_tokens: longTokens }))
+  t.equal(await reading.end, 'done')
+  t.equal(serving.model.restarts, 0)
+})
+
+const longTokens = 100
+
+t.test('the breaker: open after two failures, refuses at once, one probe closes it', async t => {
+  const serving = await serve(t, [{ id: 'm' }], {
+    breaker: { failures: 2, openMs: 1200 },
+    bounds: { patienceMs: 200 }
+  })
+  await serving.model.load()
+  for (let i = 0; i < 2; i++) {
+    await until('ready', () => serving.model.isReady)
+    const pid = killEngine(serving)
+    await until('noticed', () => serving.model.pid !== pid)
+  }
+  t.equal(serving.model.breaker, 'open')
+  const began = performance.now()
+  const refused = await ask(serving, chat('Hello'))
+  t.ok(performance.now() - began < 200, 'at once')
+  t.equal(refused.status, 503)
+  t.equal(refused.json.error?.code, 'model_unavailable')
+  t.ok(Number(refused.headers.get('retry-after-ms')) <= 1200)
+  const health = await (await fetch(`${serving.url}/health`)).json()
+  t.match(health, { status: 'down', models: [{ state: 'failed', breaker: 'open' }] })
+  await until('half open', () => serving.model.breaker === 'half_open')
+  await until('closed', () => serving.model.breaker === 'closed')
+  t.equal((await ask(serving, chat('Hello'))).status, 200)
+  t.match(await (await fetch(`${serving.url}/health`)).json(), { status: 'ok' })
+})
