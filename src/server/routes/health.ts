@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { EngineStats, TierStats } from '../../engine/messages.js'
 import type { HostedModel } from '../../models/hosted-model.js'
 import type { ModelRegistry } from '../../models/registry.js'
 import type { Model, Models } from '../../models/types.js'
@@ -70,7 +71,26 @@ function describe(model: Model) {
     ...(stats
       ? {
           pool: stats.pool,
-          queue: { running: stats.running, waiting: stats.waiting, waiting_tokens: stats.waitingTokens }
+          queue: { running: stats.running, waiting: stats.waiting, waiting_tokens: stats.waitingTokens },
+          ...(stats.tiers ? { cache: describeCache(stats) } : {})
+        }
+      : {})
+  }
+}
+
+/** Bytes and pieces below the pool, and what the disk has had to put up with. */
+function describeCache({ tiers, store }: EngineStats) {
+  const figures = ({ used, cap }: TierStats, pieces = 0) => ({ used, cap, pieces })
+  return {
+    ...(tiers?.ram ? { ram: figures(tiers.ram, store?.pieces.ram) } : {}),
+    ...(tiers?.disk
+      ? {
+          disk: {
+            ...figures(tiers.disk, store?.pieces.disk),
+            written_today: store?.disk?.writtenToday ?? 0,
+            faults: store?.disk?.faults ?? {},
+            paused: store?.disk?.pausedUntil != null
+          }
         }
       : {})
   }
