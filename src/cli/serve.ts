@@ -155,6 +155,8 @@ function announce(
     blockSize: engine.blockSize,
     parallel: engine.parallel,
     threads: engine.threads,
+    tiers: engine.tiers,
+    stats: models.default.stats,
     keyed: config.apiKey.length > 0
   }
   if (!pretty) logger.info({ ...readyRecord(ready), others }, 'ready')
