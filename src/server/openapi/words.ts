@@ -14,12 +14,16 @@ export const routeWords: Record<string, RouteWords> = {
     tag: 'OpenAI',
     streams: true
   },
-  'GET /v1/responses/{id}': { summary: 'An answer that was kept', tag: 'OpenAI' },
+  'POST /v1/responses/input_tokens': { summary: 'Count the tokens of a conversation', tag: 'OpenAI' },
+  'GET /v1/responses/:id': { summary: 'An answer that was kept', tag: 'OpenAI' },
+  'DELETE /v1/responses/:id': { summary: 'Forget an answer', tag: 'OpenAI' },
+  'GET /v1/responses/:id/input_items': { summary: 'What an answer was given to', tag: 'OpenAI' },
   'POST /v1/embeddings': { summary: 'Turn texts into vectors', tag: 'OpenAI' },
   'POST /v1/rerank': { summary: 'Order documents by relevance', tag: 'OpenAI' },
   'POST /v1/reranking': { summary: 'The same as /v1/rerank', tag: 'OpenAI' },
   'GET /v1/models': { summary: 'What can be asked for', tag: 'OpenAI' },
   'GET /v1/models/:id': { summary: 'One model', tag: 'OpenAI' },
+  'POST /v1/models/:id/warmup': { summary: 'Compute a prefix before it is needed', tag: 'Operation' },
   'POST /v1/messages': { summary: 'Answer in a conversation', tag: 'Anthropic', streams: true },
   'POST /v1/messages/count_tokens': { summary: 'Count the tokens of a conversation', tag: 'Anthropic' },
   'POST /tokenize': { summary: 'Text to tokens', tag: 'llama-server' },
@@ -33,5 +37,13 @@ export const routeWords: Record<string, RouteWords> = {
   'GET /health/live': { summary: 'The process answers', tag: 'Operation' },
   'GET /health/ready': { summary: 'A request would be taken now', tag: 'Operation' },
   'GET /health/startup': { summary: 'The default model has been ready once', tag: 'Operation' },
-  'GET /metrics': { summary: 'Figures for Prometheus', tag: 'Operation' }
+  'GET /metrics': { summary: 'Figures for Prometheus', tag: 'Operation' },
+  'GET /stats': { summary: 'The same figures as JSON', tag: 'Operation' },
+  'GET /admin/models': { summary: 'Every model and its state', tag: 'Operation' },
+  'GET /admin/models/current': { summary: 'The default model', tag: 'Operation' },
+  'POST /admin/models/load': { summary: 'Load a model', tag: 'Operation' },
+  'POST /admin/models/unload': { summary: 'Unload a model', tag: 'Operation' },
+  'POST /admin/models/swap': { summary: 'Put another model in the place of one', tag: 'Operation' },
+  'DELETE /admin/caches': { summary: 'Forget cached prefixes', tag: 'Operation' },
+  'POST /admin/drain': { summary: 'Take no more work, and finish what runs', tag: 'Operation' }
 }
