@@ -11,7 +11,9 @@ export function checkIntegrity(backend: Backend, scheduler: Scheduler): string[]
   const wrong: string[] = []
   const expected = new Map<number, { from: number; to: number; what: string }>()
   for (const branch of scheduler.cache.index.branches) {
-    expected.set(branch.sequence, { from: branch.start, to: branch.end, what: 'holder' })
+    const held = { from: branch.start, to: branch.end, what: 'holder' }
+    expected.set(branch.sequence, held)
+    if (branch.twin !== -1) expected.set(branch.twin, held)
   }
   for (const stream of scheduler.running) {
     expected.set(stream.sequence, { from: 0, to: stream.computed, what: 'stream' })
@@ -26,8 +28,9 @@ export function checkIntegrity(backend: Backend, scheduler: Scheduler): string[]
       if (!want && scheduler.ids.isTaken(id)) wrong.push(`sequence ${id} is taken by nobody`)
       continue
     }
-    // Layers with a window or a running state forget early positions: only the end can be compared.
-    const firstAgrees = memory === 'attention' ? first === want.from : first >= want.from
+    // Layers with a window or a running state forget early positions of a stream: only its end can be compared.
+    const forgets = memory !== 'attention' && want.what === 'stream'
+    const firstAgrees = forgets ? first >= want.from : first === want.from
     if (last !== want.to - 1 || !firstAgrees) {
       wrong.push(
         `sequence ${id} (${want.what}) holds positions ${first}..${last}, not ${want.from}..${want.to - 1}`

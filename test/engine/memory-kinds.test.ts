@@ -1,0 +1,274 @@
+/**
+ * Every way a model can remember, on the real library with tiny random models: whatever the cache, the pool and the
+ * other streams do, an answer is the one that an empty pool gives. Compared by the log probabilities of the chosen
+ * tokens, which tell a wrong prefix long before the text does; the shapes of batches alone move them by far less than
+ * the bound.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import t, { type Test } from 'tap'
+import type { Backend } from '../../src/engine/backend.js'
+import type { EngineConfig, GenerationRequest } from '../../src/engine/messages.js'
+import { loadBackend } from '../../src/llama/backend.js'
+import { count } from '../support/counts.js'
+import { type TinyModelKind, writeTinyModel } from '../support/gguf/tiny-models.js'
+import { cachedOf, EngineHarness, type Outcome, request } from './harness.js'
+
+const kinds = ['llama', 'gemma3', 'mamba', 'lfm2'] as const
+/** Sliding window of the gemma3 model; most prompts are longer. */
+const WINDOW = 64
+/** Log probabilities of the same token in the same context differ by less than this, however they were computed. */
+const BOUND = 0.05
+
+const folder = mkdtempSync(path.join(os.tmpdir(), 'octavo-kinds-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+
+async function load(t: Test, kind: TinyModelKind, contextCells = 4096, sequenceIds = 32): Promise<Backend> {
+  const model = writeTinyModel(kind, path.join(folder, `${kind}.gguf`), { window: WINDOW })
+  const backend = await loadBackend({
+    model,
+    contextCells,
+    sequenceIds,
+    batchRows: 64,
+    threads: 1,
+    gpuLayers: 0,
+    cacheTypeK: 'f16',
+    cacheTypeV: 'f16',
+    flashAttention: 'auto'
+  })
+  t.teardown(() => backend.dispose())
+  return backend
+}
+
+async function withEngine<T>(
+  backend: Backend,
+  config: Partial<EngineConfig>,
+  work: (harness: EngineHarness) => Promise<T>
+): Promise<T> {
+  const harness = await EngineHarness.start(backend, { parallel: 6, ...config })
+  const result = await harness.guard(work(harness))
+  await harness.guard(harness.engine.idle())
+  harness.engine.clearCache()
+  harness.engine.scheduler.graveyard.clear()
+  t.equal(harness.engine.scheduler.usedCells, 0, 'nothing is counted afterwards')
+  for (let id = 0; id < backend.capabilities.sequenceIds; id++) {
+    if (backend.maxPosition(id) !== -1) t.fail(`sequence ${id} is not empty afterwards`)
+  }
+  await harness.stop()
+  return result
+}
+
+/** Deterministic tokens, none of them special. */
+function tokens(length: number, seed: number): number[] {
+  let state = seed * 2654435761
+  return Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return 10 + ((state >>> 8) % 240)
+  })
+}
+
+function ask(prompt: number[] | string, overrides: Partial<GenerationRequest> = {}): GenerationRequest {
+  return request(prompt, { maxTokens: 12, ignoreEndOfText: true, logprobs: 2, ...overrides })
+}
+
+/** What an empty pool answers. */
+async function cold(
+  backend: Backend,
+  prompts: number[][],
+  overrides: Partial<GenerationRequest> = {}
+): Promise<Outcome[]> {
+  return withEngine(backend, {}, async harness => {
+    const outcomes: Outcome[] = []
+    for (const prompt of prompts)
+      outcomes.push(await harness.run(ask(prompt, { ...overrides, cachePrompt: false })))
+    return outcomes
+  })
+}
+
+interface Drawn {
+  token: number
+  logprob: number
+  top: Array<{ logprob: number }>
+}
+
+function drawn(outcome: Outcome, choice = 0): Drawn[] {
+  return outcome.events.flatMap(event =>
+    event.type === 'text' && event.choice === choice ? (event.logprobs ?? []) : []
+  )
+}
+
+/** How far an answer is from the reference: in log probabilities, as long as both say the same. */
+function deviation(reference: Outcome, other: Outcome, choice = 0): number {
+  const left = drawn(reference)
+  const right = drawn(other, choice)
+  if (left.length === 0 || left.length !== right.length) return Number.POSITIVE_INFINITY
+  let most = 0
+  for (const [i, entry] of left.entries()) {
+    const match = right[i]!
+    if (match.token !== entry.token) {
+      // From here on they go different ways; the two must have been all but equal.
+      const [best, second] = entry.top
+      return Math.max(most, best!.logprob - second!.logprob)
+    }
+    most = Math.max(most, Math.abs(match.logprob - entry.logprob))
+  }
+  return most
+}
+
+function same(t: Test, reference: Outcome, other: Outcome, what: string, choice = 0): void {
+  const off = deviation(reference, other, choice)
+  if (off < BOUND) t.pass(what)
+  else t.fail(`${what}: off by ${off}`, { end: other.events.at(-1), text: other.text[choice] })
+}
+
+/** Prompts of two families; most share a beginning with another, and are far longer than the window. */
+function families(n: number): number[][] {
+  return Array.from({ length: n }, (_, i) => [
+    ...tokens(150, i % 2).slice(0, 60 + ((i * 37) % 91)),
+    ...tokens(5 + ((i * 53) % 160), 100 + i)
+  ])
+}
+
+for (const kind of kinds) {
+  t.test(kind, { timeout: 300_000 }, async t => {
+    const backend = await load(t, kind)
+    const prompts = families(count(8, 40))
+    const expected = await cold(backend, prompts)
+
+    await t.test('cold, again, after the others, together with them', async t => {
+      await withEngine(backend, {}, async harness => {
+        for (let round = 0; round < 3; round++) {
+          for (const [i, prompt] of prompts.entries()) {
+            const outcome = await harness.run(ask(prompt))
+            same(t, expected[i]!, outcome, `prompt ${i}, round ${round}, ${cachedOf(outcome)} tokens cached`)
+          }
+        }
+      })
+      await withEngine(backend, {}, async harness => {
+        const outcomes = await Promise.all(prompts.map(prompt => harness.run(ask(prompt))))
+        for (const [i, outcome] of outcomes.entries()) same(t, expected[i]!, outcome, `prompt ${i} together`)
+      })
+    })
+
+    await t.test('choices share a prompt', async t => {
+      await withEngine(backend, {}, async harness => {
+        const outcome = await harness.run(ask(prompts[3]!, { choices: 3 }))
+        for (let choice = 0; choice < 3; choice++) same(t, expected[3]!, outcome, `choice ${choice}`, choice)
+      })
+    })
+
+    await t.test('cut at every kind of position', async t => {
+      const base = tokens(230, 7)
+      const cuts = [1, 2, 31, 32, 33, 63, 64, 65, 66, 100, 127, 128, 129, 191, 192, 193, 228, 229, 230]
+      const cutPrompts = cuts.map(cut => [...base.slice(0, cut), ...tokens(3, cut)])
+      const wanted = await cold(backend, cutPrompts)
+      const whole = (await cold(backend, [base], { maxTokens: 90 }))[0]!
+      await withEngine(backend, {}, async harness => {
+        // Its answer is longer than the window as well.
+        same(t, whole, await harness.run(ask(base, { maxTokens: 90 })), 'the one that is cut')
+        for (const [i, prompt] of cutPrompts.entries()) {
+          same(t, wanted[i]!, await harness.run(ask(prompt)), `cut at ${cuts[i]}`)
+        }
+        same(t, whole, await harness.run(ask(base, { maxTokens: 90 })), 'again whole')
+      })
+    })
+
+    await t.test('cancelled at any moment, asked again', async t => {
+      const wanted = await cold(backend, prompts, { maxTokens: 100 })
+      await withEngine(backend, { batchRows: 32 }, async harness => {
+        for (const [i, prompt] of prompts.entries()) {
+          const { id } = harness.submit(ask(prompt, { maxTokens: 100 }))
+          for (let turn = 0; turn < i * 9; turn++) await new Promise(resolve => setImmediate(resolve))
+          harness.cancel(id)
+          same(t, wanted[i]!, await harness.run(ask(prompt, { maxTokens: 100 })), `prompt ${i}`)
+        }
+      })
+    })
+
+    await t.test('a conversation goes on', async t => {
+      let prompt = tokens(90, 3)
+      const turns: number[][] = []
+      const answers: Outcome[] = []
+      await withEngine(backend, {}, async harness => {
+        for (let turn = 0; turn < 5; turn++) {
+          const outcome = await harness.run(ask(prompt, { maxTokens: 40 }))
+          turns.push(prompt)
+          answers.push(outcome)
+          prompt = [...prompt, ...drawn(outcome).map(({ token }) => token), ...tokens(20, 30 + turn)]
+        }
+      })
+      const wanted = await cold(backend, turns, { maxTokens: 40 })
+      for (const [turn, answer] of answers.entries()) {
+        same(t, wanted[turn]!, answer, `turn ${turn}, ${cachedOf(answer)} of ${turns[turn]!.length} cached`)
+      }
+    })
+
+    await t.test('in a pool that wraps, evicts and preempts', async t => {
+      const long = { maxTokens: 90 }
+      const wanted = await cold(backend, prompts, long)
+      const small = await load(t, kind, 512, 12)
+      await withEngine(small, { parallel: 4 }, async harness => {
+        for (let round = 0; round < count(3, 12); round++) {
+          const order = prompts.map((_, i) => (i * 5 + round * 3) % prompts.length)
+          const outcomes = await Promise.all(
+            order.map((i, at) => harness.run(ask(prompts[i]!, { ...long, salt: `${(at + round) % 2}` })))
+          )
+          for (const [at, i] of order.entries())
+            same(t, wanted[i]!, outcomes[at]!, `prompt ${i}, round ${round}`)
+        }
+        const { evictedCells, preemptions } = harness.engine.stats().counters
+        t.comment(`evicted ${evictedCells} cells, preempted ${preemptions} times`)
+      })
+    })
+
+    await t.test('paused and resumed', async t => {
+      const wanted = await cold(backend, prompts.slice(0, 5), { maxTokens: 100 })
+      const small = await load(t, kind, 512, 12)
+      await withEngine(small, { parallel: 2 }, async harness => {
+        const running = prompts.slice(0, 5).map(prompt => harness.submit(ask(prompt, { maxTokens: 100 })))
+        for (const { id } of running.slice(0, 2)) harness.engine.setPaused(id, true)
+        await Promise.all(running.slice(2).map(({ done }) => done))
+        for (const { id } of running.slice(0, 2)) harness.engine.setPaused(id, false)
+        for (const [i, { done }] of running.entries()) same(t, wanted[i]!, await done, `prompt ${i}`)
+      })
+    })
+
+    await t.test('reproducible, cold and cached, alone and together: the same text', async t => {
+      await withEngine(backend, { reproducible: true }, async harness => {
+        const alone: string[] = []
+        for (const prompt of prompts) alone.push((await harness.run(ask(prompt))).text[0] ?? '')
+        for (const [i, prompt] of prompts.entries()) {
+          t.equal((await harness.run(ask(prompt))).text[0], alone[i], `prompt ${i} again`)
+        }
+        const together = await Promise.all(
+          prompts.map(prompt => harness.run(ask(prompt, { salt: 'together' })))
+        )
+        for (const [i, outcome] of together.entries())
+          t.equal(outcome.text[0], alone[i], `prompt ${i} together`)
+      })
+    })
+  })
+}
+
+t.test('a window in a pool whose cells are used again: no entry loses what it stands for', async t => {
+  const backend = await load(t, 'gemma3', 1024, 32)
+  const base = tokens(300, 1)
+  const branch = [...base.slice(0, 70), ...tokens(230, 2)]
+  const twig = [...branch.slice(0, 140), ...tokens(40, 3)]
+  const wanted = await cold(backend, [base.slice(0, 75), [...twig, 11], [...branch.slice(0, 100), 12], base])
+  await withEngine(backend, {}, async harness => {
+    await harness.run(ask(base, { maxTokens: 1 }))
+    await harness.run(ask(branch, { maxTokens: 1 }))
+    await harness.run(ask(twig, { maxTokens: 1 }))
+    // Others fill the pool, leave holes, and make the library look for cells from its beginning.
+    for (let i = 0; i < 12; i++)
+      await harness.run(ask(tokens(120, 50 + i), { maxTokens: 100, cachePrompt: i % 3 === 0 }))
+    const prompts = [base.slice(0, 75), [...twig, 11], [...branch.slice(0, 100), 12], base]
+    for (const [i, prompt] of prompts.entries()) {
+      const outcome = await harness.run(ask(prompt))
+      same(t, wanted[i]!, outcome, `prompt ${i}, ${cachedOf(outcome)} tokens cached`)
+    }
+    t.equal(harness.engine.scheduler.cache.guardFailures, 0)
+  })
+})
