@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type Config, loadConfig, UsageError } from '../config.js'
+import type { SupervisedEmbedder } from '../embeddings/supervisor.js'
 import { resolveModel } from '../models/download.js'
 import { readMachine } from '../models/memory.js'
 import { createModels, type ModelRegistry } from '../models/registry.js'
@@ -8,9 +9,10 @@ import { packageVersion } from '../root.js'
 import type { ServerOptions } from '../server/options.js'
 import { type RunningServer, startServer } from '../server/server.js'
 import { banner, readyRecord } from './banner.js'
+import { createEmbedder, embeddingModelSource } from './embeddings.js'
 import { ListenError } from './failure.js'
 import { createLogger } from './logger.js'
-import { type ModelEntry, memoryBudget, modelEntries, modelOptions } from './models.js'
+import { memoryBudget, modelEntries, modelOptions } from './models.js'
 import { downloadDetail, ProgressLine } from './progress.js'
 import { type StopSignals, watchSignals } from './signals.js'
 import { readWarmup, warmUp } from './warmup.js'
@@ -44,14 +46,15 @@ async function run(
   signals: StopSignals,
   progress: ProgressLine
 ): Promise<number> {
-  const { logger, pretty } = createLogger(config)
+  const { logger, pretty, close: closeLog } = await createLogger(config)
   const quiet = quieten(logger)
   const warmups = config.warmup === '' ? [] : readWarmup(config.warmup)
   const models = await chooseModels(config, env, signals, progress, logger)
+  const embedder = await chooseEmbedder(config, env, signals, progress, logger)
   let server: RunningServer | undefined
   try {
     // Before the load: a port in use shows at once, and the health routes tell how far the load is.
-    server = await listen(config, models, logger)
+    server = await listen(config, models, embedder, logger)
     const loading = preload(models, config, progress)
     await Promise.race([loading, signals.stopped()])
     progress.clear()
@@ -64,12 +67,15 @@ async function run(
     }
     // The load that was overtaken by a signal ends with the drain.
     loading.catch(() => {})
-    await drain(models, signals, config.drainTimeout, logger)
+    const timeoutMs = config.drainTimeout * 1000
+    signals.onHurry(() => void embedder?.close({ timeoutMs: 0 }))
+    await Promise.all([drain(models, signals, config.drainTimeout, logger), embedder?.close({ timeoutMs })])
     return 0
   } finally {
-    await models.drain({ timeoutMs: 0 })
+    await Promise.all([models.drain({ timeoutMs: 0 }), embedder?.close({ timeoutMs: 0 })])
     // A client that takes nothing must not hold the process.
     await Promise.race([server?.app.close(), setTimeout(closeMs)])
+    closeLog()
   }
 }
 
@@ -93,7 +99,7 @@ async function chooseModels(
 ): Promise<ModelRegistry> {
   const entries = modelEntries(config)
   const files: string[] = []
-  for (const entry of entries) files.push(await localFile(entry, env, signals, progress))
+  for (const entry of entries) files.push(await localFile(entry.file, env, signals, progress))
   progress.clear()
   const machine = readMachine(config.gpuLayers !== 0)
   return createModels({
@@ -111,17 +117,29 @@ async function chooseModels(
 }
 
 function localFile(
-  entry: ModelEntry,
+  source: string,
   env: NodeJS.ProcessEnv,
   signals: StopSignals,
   progress: ProgressLine
 ): Promise<string> {
-  return resolveModel(entry.file, {
+  return resolveModel(source, {
     signal: signals.stop,
     huggingFace: env.HF_ENDPOINT || undefined,
     onProgress: step =>
       progress.show(`downloading ${step.file}`, step.downloadedBytes / step.totalBytes, downloadDetail(step))
   })
+}
+
+async function chooseEmbedder(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+  signals: StopSignals,
+  progress: ProgressLine,
+  logger: Logger
+): Promise<SupervisedEmbedder | null> {
+  const source = embeddingModelSource(config)
+  if (source === null) return null
+  return createEmbedder(config, await localFile(source, env, signals, progress), logger)
 }
 
 async function preload(models: ModelRegistry, config: Config, progress: ProgressLine): Promise<void> {
@@ -163,21 +181,46 @@ function announce(
   else process.stdout.write(`${banner(ready)}\n`)
 }
 
-async function listen(config: Config, models: ModelRegistry, logger: Logger): Promise<RunningServer> {
+async function listen(
+  config: Config,
+  models: ModelRegistry,
+  embeddings: SupervisedEmbedder | null,
+  logger: Logger
+): Promise<RunningServer> {
   const options: ServerOptions = {
     host: config.host,
     apiKeys: config.apiKey,
     rateLimit: config.rateLimit,
+    rateLimitRedis: config.rateLimitRedis,
+    deadlines: {
+      queue: limit(config.queueTimeout),
+      firstToken: limit(config.firstTokenTimeout),
+      total: limit(config.requestTimeout)
+    },
+    slowClientMs: config.slowClientTimeout * 1000,
+    metricsPrefix: config.metricsPrefix,
     corsOrigins: config.corsOrigin,
     bodyLimit: config.bodyLimit,
     keepAliveMs: config.keepAliveComments * 1000,
     adminKey: config.adminKey
   }
   try {
-    return await startServer({ models, registry: models, config: options, logger, port: config.port })
+    return await startServer({
+      models,
+      embeddings,
+      registry: models,
+      config: options,
+      logger,
+      port: config.port
+    })
   } catch (error) {
     throw new ListenError(error, config.host, config.port)
   }
+}
+
+/** Milliseconds; null where a setting says that there is no limit. */
+function limit(seconds: number): number | null {
+  return seconds === 0 ? null : seconds * 1000
 }
 
 async function drain(

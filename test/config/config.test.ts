@@ -20,7 +20,7 @@ t.test("flags have llama-server's names and forms", async t => {
   const argv =
     '-m a.gguf -c 4096 -np 4 -b 256 -t 2 -ngl 99 -ctk q8_0 -ctv q8_0 -fa on --host 0.0.0.0 --port=9'
   t.match(load(argv.split(' ')), {
-    model: 'a.gguf',
+    model: ['a.gguf'],
     ctxSize: 4096,
     parallel: 4,
     batchSize: 256,
