@@ -167,6 +167,9 @@ export class Scheduler {
   /** The chunks of a batch are in the cells now. */
   computed(chunks: readonly Chunk[], ms: number): void {
     this.budget.observe(shapeOf(chunks), ms)
+    const [only] = chunks
+    if (chunks.length === 1 && only && only.count > 1)
+      this.tiers?.cost.observeCompute(only.count, only.from, ms)
     for (const { stream, count } of chunks) {
       stream.computed += count
       if (stream.prefilledAt === null && stream.computed >= stream.promptLength) {
