@@ -90,7 +90,7 @@ export function planGeneration(conversation: Conversation, context: Conversation
     // The markers of calls and of thinking are control tokens in many vocabularies.
     emitSpecial: calling !== null || thinking !== null,
     logprobs: conversation.logprobs,
-    constraint: toConstraint(conversation, toolFormat, thinking),
+    constraint: toConstraint(conversation, toolFormat, thinkingAhead(thinking, text)),
     cachePrompt: conversation.cachePrompt,
     salt,
     tenant: context.caller.tenant,
@@ -102,6 +102,12 @@ export function planGeneration(conversation: Conversation, context: Conversation
     if (recalled && !conversation.prefill) turns?.memory.remember(recalled.key, rendered.text, choice)
   }
   return { request, reading, demanded: demandedJson(conversation), rewritten: rendered.rewritten, onFinish }
+}
+
+/** null: the prompt has closed the thinking already, so none may come before what is demanded. */
+function thinkingAhead(thinking: Thinking | null, prompt: string): Thinking | null {
+  const closed = thinking?.kind === 'tags' && prompt.trimEnd().endsWith(thinking.close)
+  return closed ? null : thinking
 }
 
 function toConstraint(

@@ -104,7 +104,7 @@ t.test('only a call: content is null; cut off within it: length', async t => {
   answer(models, '<tool_call>{"name": "weather", "arguments": {"city": "Paris"}}</tool_call>')
   const whole = await app.inject({ method: 'POST', url, payload: { messages, tools } })
   t.equal(whole.json().choices[0].message.content, null)
-  const cut = await app.inject({ method: 'POST', url, payload: { messages, tools, max_tokens: 14 } })
+  const cut = await app.inject({ method: 'POST', url, payload: { messages, tools, max_tokens: 18 } })
   t.equal(cut.json().choices[0].finish_reason, 'length')
   t.match(cut.json().choices[0].message.tool_calls[0].function, { name: 'weather', arguments: /^\{"c/ })
 })

@@ -88,7 +88,10 @@ export class AnswerReader {
   /** What was held back comes out; the choice is complete then. */
   finish(event: FinishEvent): ReadEvent[] {
     const state = this.#state(event.choice)
-    const events = state.parser ? this.#take(state, state.parser.end()) : []
+    const last = state.parser?.end() ?? []
+    // Cut off behind a call, what was held back is half a marker and nothing that was said.
+    const halfMarker = event.reason === 'length' && state.choice.calls.length > 0
+    const events = this.#take(state, halfMarker ? last.filter(({ type }) => type !== 'content') : last)
     if (state.inReasoning) this.reasoningTokens += state.unread
     state.choice.reason = event.reason
     state.choice.stop = event.stop

@@ -23,11 +23,14 @@ function reading(text: string, options: AnswerOptions): string {
   return JSON.stringify([turn.content.trim(), turn.reasoning.trim(), calls])
 }
 
-/** One spelling for equal JSON with the same order of keys; text that is no JSON is kept. */
+/**
+ * One spelling for equal JSON with the same order of keys. Arguments that were cut off are no JSON; some protocols give
+ * them back as an empty object.
+ */
 export function canonicalJson(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text))
   } catch {
-    return text
+    return '{}'
   }
 }

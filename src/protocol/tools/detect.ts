@@ -43,8 +43,8 @@ const TAGS: ReadonlyArray<readonly [open: string, close: string]> = [
 ]
 
 /**
- * @param prompt the rendered prompt: its end tells whether thinking has been opened, or closed, for the model.
- * @returns null: the model does not think, or the prompt has closed its thinking.
+ * @param prompt the rendered prompt: its end tells whether thinking has been opened for the model.
+ * @returns null: the model does not think.
  */
 export function detectThinking(template: string | null, prompt: string): Thinking | null {
   if (template === null) return null
