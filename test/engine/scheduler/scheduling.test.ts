@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { ReproducibleShapes } from '../../../src/engine/scheduler/chunking.js'
+import { leaderFor, sharePromptRows } from '../../../src/engine/scheduler/prompt-shares.js'
+import { StepBudget } from '../../../src/engine/scheduler/step-budget.js'
+import { StepCostModel } from '../../../src/engine/scheduler/step-cost.js'
+import { Stream } from '../../../src/engine/scheduler/stream.js'
+
+function stream(length: number, overrides: Partial<ConstructorParameters<typeof Stream>[0]> = {}): Stream {
+  return new Stream({
+    promptTokens: Array.from({ length }, (_, i) => i),
+    salt: '',
+    tenant: '',
+    priority: 0,
+    arrived: 0,
+    maxTokens: 10,
+    cachePrompt: true,
+    reproducible: false,
+    ...overrides
+  })
+}
+
+t.test(
+  'prompt rows: never more than there are, never more than needed, nothing left while somebody wants rows',
+  t => {
+    const prompts = fc.array(
+      fc.record({ length: fc.integer({ min: 1, max: 3000 }), tenant: fc.constantFrom('a', 'b', 'c') }),
+      { minLength: 1, maxLength: 12 }
+    )
+    fc.assert(
+      fc.property(prompts, fc.integer({ min: 1, max: 1024 }), (prompts, rows) => {
+        const streams = prompts.map(({ length, tenant }) => stream(length, { tenant }))
+        const shares = sharePromptRows(streams, rows)
+        const wanted = prompts.reduce((sum, { length }) => sum + length, 0)
+        assert.equal(
+          shares.reduce((sum, share) => sum + share, 0),
+          Math.min(rows, wanted)
+        )
+        for (const [i, share] of shares.entries()) assert.ok(share >= 0 && share <= prompts[i]!.length)
+      })
+    )
+    t.pass()
+    t.end()
+  }
+)
+
+t.test('a short prompt goes on beside a long one, and the long one still advances', t => {
+  const [long, short] = sharePromptRows([stream(50_000), stream(50)], 128) as [number, number]
+  t.equal(short, 50)
+  t.equal(long, 78)
+  t.end()
+})
+
+t.test('long prompts of two tenants advance together; those of one, one after the other', t => {
+  t.same(sharePromptRows([stream(5000, { tenant: 'a' }), stream(5000, { tenant: 'b' })], 512), [256, 256])
+  t.same(sharePromptRows([stream(5000, { tenant: 'a' }), stream(5000, { tenant: 'a' })], 512), [512, 0])
+  t.end()
+})
+
+t.test('higher priority first', t => {
+  t.same(sharePromptRows([stream(100), stream(100, { priority: 1 })], 120), [20, 100])
+  t.end()
+})
+
+t.test('a stream waits for another that is computing what it needs, and only then', t => {
+  const leader = stream(500)
+  const same = stream(300)
+  t.equal(leaderFor(same, [leader], 0, 299, new Map()), leader)
+  t.equal(leaderFor(same, [leader], 290, 299, new Map()), null, 'nearly all is cached')
+  leader.computed = 299
+  t.equal(leaderFor(same, [leader], 0, 299, new Map()), null, 'the leader is past it')
+  t.equal(leaderFor(stream(300, { salt: 'other' }), [stream(500)], 0, 299, new Map()), null, 'another tenant')
+  t.end()
+})
+
+t.test('the cost model learns a line and is not misled by one slow step', t => {
+  const model = new StepCostModel()
+  const cost = (rows: number, depth: number) => 2 + 0.2 * rows + depth / 100_000
+  t.equal(model.predict({ rows: 100, depth: 0 }), null)
+  for (let i = 0; i < 60; i++) {
+    const rows = 64 + ((i * 37) % 400)
+    const depth = rows * ((i * 131) % 4000)
+    model.observe({ rows, depth }, i === 50 ? 10_000 : cost(rows, depth))
+  }
+  const predicted = model.predict({ rows: 256, depth: 256 * 2000 }) as number
+  const real = cost(256, 256 * 2000)
+  t.ok(Math.abs(predicted - real) < real * 0.35, `${predicted} for ${real}`)
+  t.end()
+})
+
+t.test(
+  'the budget: small while nothing is known and somebody waits, to the target when it is, never below a chunk',
+  t => {
+    const budget = new StepBudget({ batchRows: 512, targetMs: 50, idleTargetMs: 200 })
+    t.equal(budget.promptRows({ rows: 4, depth: 0 }, 0), 60)
+    t.equal(budget.promptRows({ rows: 0, depth: 0 }, 0), 512)
+    for (let i = 0; i < 40; i++) {
+      const rows = 64 + ((i * 64) % 448)
+      budget.observe({ rows, depth: rows * (i % 7) * 500 }, rows * 0.25)
+    }
+    const rows = budget.promptRows({ rows: 4, depth: 2000 }, 1000)
+    t.ok(rows > 100 && rows < 260, `${rows} rows for 50 ms at 0.25 ms each`)
+    const slow = new StepBudget({ batchRows: 512, targetMs: 10, idleTargetMs: 20 })
+    for (let i = 0; i < 20; i++) slow.observe({ rows: 64 + i, depth: 0 }, 1000)
+    t.equal(slow.promptRows({ rows: 10, depth: 0 }, 0), 54)
+    t.end()
+  }
+)
+
+t.test('reproducible chunks are cut at absolute positions, the last prompt token alone', t => {
+  const shapes = new ReproducibleShapes(512, 0)
+  const cold = stream(100, { reproducible: true })
+  const chunks: number[] = []
+  while (cold.computed < 100) {
+    const count = shapes.chunk(cold, 512)
+    chunks.push(count)
+    cold.computed += count
+  }
+  t.same(chunks, [32, 32, 32, 3, 1])
+  t.equal(shapes.attachLimit(cold), 96)
+  t.equal(shapes.insertLimit(cold), 96)
+  t.equal(shapes.chunk(stream(100, { reproducible: true }), 31), 0, 'a chunk is never split')
+  t.equal(new ReproducibleShapes(512, 63).attachLimit(cold), 99, 'anywhere where small batches are invariant')
+  t.end()
+})
