@@ -98,6 +98,7 @@ export function toTemplateInput(
     tools: toToolUse(body).tools,
     variables: {
       ...(body.reasoning_effort == null ? {} : { reasoning_effort: body.reasoning_effort }),
+      ...(body.reasoning_effort === 'none' ? { enable_thinking: false } : {}),
       ...body.chat_template_kwargs
     }
   }

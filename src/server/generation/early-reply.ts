@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { LoadStatus } from '../../models/types.js'
+import { speaksAnthropic } from '../../protocol/anthropic/errors.js'
 import { eventStreamHeaders } from './event-stream-headers.js'
 
 /** How often a client that asked for events is told how the load gets on. */
@@ -37,9 +38,13 @@ export class EarlyReply {
     opened.set(raw, this)
     raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), ...eventStreamHeaders })
     this.#tell()
+    // Comments do not reset the timers of Anthropic's clients.
+    const alive = speaksAnthropic(reply.request.url)
+      ? 'event: ping\ndata: {"type":"ping"}\n\n'
+      : ': keep-alive\n\n'
     if (options.keepAliveMs > 0) {
       this.#every(options.keepAliveMs, () => {
-        raw.write(': keep-alive\n\n')
+        raw.write(alive)
         if (!this.#events) this.#tell()
       })
     }

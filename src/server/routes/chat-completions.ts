@@ -10,6 +10,7 @@ import { ChatRequest } from '../../protocol/openai/schema/chat.js'
 import { collect } from '../generation/collect.js'
 import { prepare } from '../generation/prepare.js'
 import { respondWithStream } from '../generation/respond.js'
+import { tellRewritten } from '../generation/rewritten-header.js'
 import type { ServerOptions } from '../options.js'
 import { findModel } from './find-model.js'
 
@@ -29,7 +30,8 @@ const chatCompletions: FastifyPluginAsyncTypebox<ChatCompletionsOptions> = async
     const model = findModel(models, body.model)
     checkChatRequest(body)
     const { engine, info, context } = await prepare(model, reply, { turns, config })
-    const { request: generation, reading, demanded, onFinish } = planChat(body, context)
+    const { request: generation, reading, demanded, rewritten, onFinish } = planChat(body, context)
+    tellRewritten(reply, rewritten)
     const words = { paramNames: chatParamNames(body), promptParam: 'messages' }
     const head = answerHead('chatcmpl', model.id, info.fingerprint)
     const reader = new AnswerReader({ ...reading, choices: generation.choices, onFinish })

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { Models } from '../../models/types.js'
+import type { Model, Models } from '../../models/types.js'
 import { AnswerReader } from '../../protocol/answer/reader.js'
 import type { TurnMemory } from '../../protocol/answer/turn-memory.js'
 import { MessageAnswer, newMessageId } from '../../protocol/anthropic/answer.js'
@@ -9,6 +9,7 @@ import { MessageStreamEncoder } from '../../protocol/anthropic/stream.js'
 import { collect } from '../generation/collect.js'
 import { prepare } from '../generation/prepare.js'
 import { respondWithStream } from '../generation/respond.js'
+import { tellRewritten } from '../generation/rewritten-header.js'
 import type { ServerOptions } from '../options.js'
 import { findModel } from './find-model.js'
 
@@ -22,10 +23,11 @@ export interface MessagesOptions {
 const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { models, config, turns }) => {
   app.post('/messages', { schema: { body: MessagesRequest } }, async (request, reply) => {
     const { body } = request
-    const model = findModel(models, body.model)
+    const model = findServing(models, body.model)
     toPrompt(body)
     const { engine, context } = await prepare(model, reply, { turns, config })
-    const { request: generation, reading, demanded, onFinish } = planMessage(body, context)
+    const { request: generation, reading, demanded, rewritten, onFinish } = planMessage(body, context)
+    tellRewritten(reply, rewritten)
     const words = { paramNames: messagesParamNames(body), promptParam: 'messages' }
     const head = { id: newMessageId(), model: model.id }
     const reader = new AnswerReader({ ...reading, choices: 1, onFinish })
@@ -41,7 +43,7 @@ const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { model
 
   app.post('/messages/count_tokens', { schema: { body: CountTokensRequest } }, async (request, reply) => {
     const { body } = request
-    const model = findModel(models, body.model)
+    const model = findServing(models, body.model)
     const { input, prefill } = toPrompt(body)
     const { engine, context } = await prepare(model, reply, { turns, config })
     const rendered = context.render(input)
@@ -56,3 +58,9 @@ const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { model
 }
 
 export default messages
+
+/** Coding agents ask for Anthropic's models by name, some of them for small tasks beside: the default model serves them. */
+function findServing(models: Models, name: string | undefined): Model {
+  const known = name?.startsWith('claude-') ? models.find(name) : undefined
+  return known ?? findModel(models, name?.startsWith('claude-') ? undefined : name)
+}

@@ -22,6 +22,7 @@ import { ResponseWriter } from '../../protocol/openai/responses/writer.js'
 import { collect } from '../generation/collect.js'
 import { prepare } from '../generation/prepare.js'
 import { respondWithStream } from '../generation/respond.js'
+import { tellRewritten } from '../generation/rewritten-header.js'
 import type { ServerOptions } from '../options.js'
 import { findModel } from './find-model.js'
 
@@ -52,6 +53,7 @@ const responses: FastifyPluginAsyncTypebox<ResponsesOptions> = async (
     const conversation = [...before, ...input]
     const { engine, context } = await prepare(model, reply, { turns, config })
     const plan = planResponse(body, conversation, context)
+    tellRewritten(reply, plan.rewritten)
     const words = { paramNames: responseParamNames(body), promptParam: 'input' }
     const reader = new AnswerReader({ ...plan.reading, choices: 1, onFinish: plan.onFinish })
     const keep = (response: ResponseObject) => {
