@@ -29,6 +29,7 @@ const first = await openai.chat.completions.create({
   messages,
   tools,
   tool_choice: 'required',
+  parallel_tool_calls: false,
   max_tokens: 200
 })
 const [call] = first.choices[0].message.tool_calls

@@ -25,6 +25,8 @@ const { toolResults } = await generateText({
   prompt: 'What is 17 and 25?',
   tools: { add },
   toolChoice: 'required',
+  // One call is enough: a weak model would go on calling.
+  providerOptions: { octavo: { parallel_tool_calls: false } },
   stopWhen: stepCountIs(1),
   maxOutputTokens: 200
 })

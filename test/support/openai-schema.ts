@@ -5,7 +5,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import ajvFormats from 'ajv-formats'
 import { packageRoot } from '../../src/root.js'
 
-type SchemaName =
+export type SchemaName =
   | 'CreateChatCompletionRequest'
   | 'CreateChatCompletionResponse'
   | 'CreateChatCompletionStreamResponse'
@@ -22,7 +22,7 @@ type SchemaName =
   | 'ResponseStreamEvent'
 
 const file = path.join(packageRoot(), 'test/fixtures/openai-schemas.json')
-const { schemas } = JSON.parse(readFileSync(file, 'utf8')) as { schemas: Record<string, unknown> }
+export const { schemas } = JSON.parse(readFileSync(file, 'utf8')) as { schemas: Record<string, unknown> }
 
 const ajv = new Ajv2020({ strict: false, discriminator: false, allErrors: true })
 ajvFormats.default(ajv)

@@ -51,7 +51,7 @@ export function checkCompletionRequest(body: CompletionRequest): void {
 
 /** Every prompt of the request; '' where there is none. */
 export function promptsOf({ prompt }: Pick<CompletionRequest, 'prompt'>): CompletionPrompt[] {
-  if (prompt == null) return ['']
+  if (prompt === null) return ['']
   if (typeof prompt === 'string') return [prompt]
   if (prompt.length === 0) return ['']
   return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as CompletionPrompt[])
@@ -124,7 +124,8 @@ export function toCompletionGeneration(
   const ranked = choices > (body.n ?? 1)
   return {
     prompt,
-    maxTokens: maxTokensOf(body),
+    // 0: none, the prompt is only counted (and echoed).
+    maxTokens: body.max_tokens ?? defaultMaxTokens,
     choices,
     sampling,
     stop: toStops(body.stop),
@@ -139,10 +140,4 @@ export function toCompletionGeneration(
     reproducible: hasSeed(body) && sampling.temperature === 0,
     deadlines: { queue: null, firstToken: null, total: null }
   }
-}
-
-/** null: as many as fit. 0: none, the prompt is only counted (and echoed). */
-export function maxTokensOf({ max_tokens }: Pick<CompletionRequest, 'max_tokens'>): number | null {
-  if (max_tokens == null) return defaultMaxTokens
-  return max_tokens === -1 ? null : max_tokens
 }

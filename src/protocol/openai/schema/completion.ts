@@ -1,6 +1,6 @@
 /**
  * Body of `POST /v1/completions`: OpenAI's specification, and extensions under the names that llama.cpp and vLLM gave
- * them. Looser than the specification in two things: `model` and `prompt` may be left out.
+ * them. Only `model` is looser than the specification: it may be left out.
  */
 import { type Static, Type } from 'typebox'
 import { nullable, ResponseFormat, samplingFields } from './chat.js'
@@ -9,13 +9,16 @@ const Tokens = Type.Array(Type.Integer(), { minItems: 1 })
 
 export const CompletionRequest = Type.Object({
   model: Type.Optional(Type.String()),
-  /** One prompt or several, as text or as tokens. */
-  prompt: nullable(
-    Type.Union([Type.String(), Type.Array(Type.String()), Tokens, Type.Array(Tokens, { minItems: 1 })])
-  ),
+  /** One prompt or several, as text or as tokens; null: the beginning of a document. */
+  prompt: Type.Union([
+    Type.String(),
+    Type.Array(Type.String()),
+    Tokens,
+    Type.Array(Tokens, { minItems: 1 }),
+    Type.Null()
+  ]),
   suffix: nullable(Type.String()),
-  /** -1: as many as fit (llama.cpp). */
-  max_tokens: nullable(Type.Integer({ minimum: -1 })),
+  max_tokens: nullable(Type.Integer({ minimum: 0 })),
   n: nullable(Type.Integer({ minimum: 1, maximum: 128 })),
   best_of: nullable(Type.Integer({ minimum: 0, maximum: 20 })),
   echo: nullable(Type.Boolean()),
