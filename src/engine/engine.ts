@@ -130,7 +130,7 @@ export class Engine {
 
   /** Forgets every prefix that no stream is attached to, in all tiers. Only between steps. Returns the freed cells. */
   clearCache(): number {
-    return this.scheduler.tiers?.clear() ?? this.scheduler.cache.clear()
+    return this.scheduler.tiers?.clear() ?? this.scheduler.prefixes.clear()
   }
 
   /** Runs something that touches the backend's memory when no decode is under way. */
@@ -345,7 +345,11 @@ export class Engine {
   private abandon(request: ActiveRequest): void {
     this.requests.delete(request.id)
     this.deadlines.forget(request)
-    for (const choice of request.choices) choice.done = true
+    for (const choice of request.choices) {
+      choice.done = true
+      // Its place in the queue is free at once: whoever comes now is not refused for those who have left.
+      if (this.scheduler.waiting.includes(choice.stream)) this.scheduler.finish(choice.stream)
+    }
     this.awaken()
   }
 

@@ -3,7 +3,7 @@ import { Admission } from '../../src/engine/admission.js'
 import type { Verdict } from '../../src/engine/messages.js'
 import { Scheduler } from '../../src/engine/scheduler/scheduler.js'
 import { Stream } from '../../src/engine/scheduler/stream.js'
-import { request } from './harness.js'
+import { EngineHarness, request } from './harness.js'
 import { SimulatedBackend } from './simulated-backend.js'
 
 /** An admission with a clock that stands still, and whether somebody is here. */
@@ -80,4 +80,20 @@ t.test('verdicts tell the state of the queue', async t => {
   t.same(admission.onTokenized(prompt), { kind: 'admitted', promptTokens: 3, queue: empty })
   for (let i = 0; i < 2; i++) scheduler.add(waiting())
   t.match(admission.onArrival(request([1])), { kind: 'full', queue: { waiting: 2, waitingTokens: 6 } })
+})
+
+t.test('the queue is empty as soon as those in it have left, even in the middle of a step', async t => {
+  const harness = await EngineHarness.start(new SimulatedBackend({ cells: 4096, delay: 50 }), {
+    parallel: 1,
+    maxQueue: 4
+  })
+  const long = { maxTokens: 30, ignoreEndOfText: true }
+  const clients = Array.from({ length: 5 }, (_, i) => harness.submit(request([1 + i, 2], long)))
+  await new Promise(resolve => setTimeout(resolve, 20))
+  const refused = await harness.run(request([9]))
+  t.match(refused.events[0], { verdict: { kind: 'full', queue: { waiting: 4 } } })
+  for (const { id } of clients) harness.cancel(id)
+  const next = await harness.run(request([9], { maxTokens: 2 }))
+  t.match(next.events[0], { verdict: { kind: 'admitted', queue: { waiting: 0 } } })
+  await harness.stop()
 })
