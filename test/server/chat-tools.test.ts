@@ -221,3 +221,20 @@ t.test('a constraint that the engine refuses is a 400, before the stream begins'
   t.equal(reply.statusCode, 400)
   t.match(reply.json(), { error: { code: 'invalid_value', param: 'tools.1.parameters.properties.x' } })
 })
+
+t.test('a turn that the template rewrites is told in a header', async t => {
+  const chatTemplate =
+    '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: {# </think> #}'
+  const { app, models } = await build(t, {}, fakeModels({ chatTemplate }))
+  const post = (messages: object[]) => app.inject({ method: 'POST', url, payload: { messages } })
+  models.engine.script.tokens = () => ['<think>', 'Hm', '</think>', 'Rain']
+  t.notOk((await post(messages)).headers['x-octavo-rewritten-turns'])
+  const again = await post([...messages, { role: 'assistant', content: 'Rain' }, ...messages])
+  t.equal(again.headers['x-octavo-rewritten-turns'], '1', 'the thinking is gone')
+
+  models.engine.script.tokens = () => ['Rain', '.\n']
+  const plain = [{ role: 'user', content: 'Else?' }]
+  await post(plain)
+  const kept = await post([...plain, { role: 'assistant', content: 'Rain.' }, ...plain])
+  t.notOk(kept.headers['x-octavo-rewritten-turns'])
+})

@@ -299,3 +299,9 @@ t.test('a failure in mid-stream is an error event', async t => {
   const reply = await app.inject({ method: 'POST', url, payload: { ...hello, stream: true } })
   t.match(events(reply.body).at(-1), { event: 'error', data: { error: { type: 'overloaded_error' } } })
 })
+
+t.test("Anthropic's own model names mean the default model", async t => {
+  const { app } = await build(t)
+  const reply = await app.inject({ method: 'POST', url, payload: { ...hello, model: 'claude-haiku-4-5' } })
+  t.match(reply.json(), { type: 'message', model: 'fake' })
+})
