@@ -15,6 +15,9 @@ export function checkIntegrity(backend: Backend, scheduler: Scheduler): string[]
     expected.set(branch.sequence, held)
     if (branch.twin !== -1) expected.set(branch.twin, held)
   }
+  for (const { sequence, length } of scheduler.snapshots?.holders() ?? []) {
+    expected.set(sequence, { from: 0, to: length, what: 'snapshot' })
+  }
   for (const stream of scheduler.running) {
     expected.set(stream.sequence, { from: 0, to: stream.computed, what: 'stream' })
   }
@@ -28,8 +31,8 @@ export function checkIntegrity(backend: Backend, scheduler: Scheduler): string[]
       if (!want && scheduler.ids.isTaken(id)) wrong.push(`sequence ${id} is taken by nobody`)
       continue
     }
-    // Layers with a window or a running state forget early positions of a stream: only its end can be compared.
-    const forgets = memory !== 'attention' && want.what === 'stream'
+    // Windows and running states forget early positions, except of branches: then only the end can be compared.
+    const forgets = memory !== 'attention' && want.what !== 'holder'
     const firstAgrees = forgets ? first >= want.from : first === want.from
     if (last !== want.to - 1 || !firstAgrees) {
       wrong.push(

@@ -54,8 +54,8 @@ export class Statistics {
   }
 
   snapshot(scheduler: Scheduler, admission: Admission): EngineStats {
-    const { cache, ids } = scheduler
-    this.counters.evictedCells = cache.evictedCells
+    const { prefixes, ids } = scheduler
+    this.counters.evictedCells = prefixes.evictedCells
     this.counters.preemptions = scheduler.preemptions
     const { tiers } = scheduler
     const below = tiers && tierFigures(tiers)
@@ -72,7 +72,7 @@ export class Statistics {
       pool: {
         cells: scheduler.cells,
         usedCells: scheduler.usedCells,
-        idleCells: cache.idleCells(),
+        idleCells: prefixes.idleCells(),
         blockSize: this.blockSize,
         sequenceIds: ids.total,
         usedSequenceIds: ids.used

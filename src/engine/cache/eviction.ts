@@ -1,7 +1,7 @@
 import type { Branch } from './branch.js'
 
 /** An anchor counts as this many times younger than it is. */
-const ANCHOR_WORTH = 8
+export const ANCHOR_WORTH = 8
 
 export interface EvictionCandidate {
   branch: Branch

@@ -46,6 +46,11 @@ export class ReproducibleShapes {
     return this.floor(Math.min(stream.computed, stream.promptLength - 1))
   }
 
+  /** The last position up to `position` at which a stream may be cut. */
+  cut(stream: Stream, position: number): number {
+    return !stream.reproducible || this.shared ? position : this.floor(position)
+  }
+
   private floor(position: number): number {
     return Math.floor(position / this.grid) * this.grid
   }

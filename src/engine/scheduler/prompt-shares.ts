@@ -25,7 +25,7 @@ export function sharePromptRows(streams: readonly Stream[], rows: number): numbe
     let rest = Math.min(most, left)
     for (const index of indices) {
       const stream = streams[index] as Stream
-      const more = Math.min(stream.behind - (shares[index] as number), rest)
+      const more = Math.min(stream.stretch - (shares[index] as number), rest)
       shares[index] = (shares[index] as number) + more
       rest -= more
       left -= more
@@ -86,6 +86,9 @@ export function leaderFor(
       common = commonPrefix(leader.tokens, stream.tokens, Math.min(limit, leader.promptLength))
       lengths.set(leader, common)
     }
+    // Where state exists at boundaries only, the leader leaves nothing behind in between.
+    const reach = common
+    if (leader.boundaries) common = leader.boundaries.findLast(boundary => boundary <= reach) ?? 0
     if (common - cached >= WORTH_WAITING && common > leader.computed) return leader
   }
   return null

@@ -1,10 +1,12 @@
 import type { Backend } from '../backend.js'
 import { compact } from '../cache/compaction.js'
 import { PrefixCache } from '../cache/prefix-cache.js'
+import { SnapshotCache } from '../cache/snapshot-cache.js'
 import { Graveyard } from '../pool/graveyard.js'
 import { SequenceIds } from '../pool/sequence-ids.js'
 import { PoolTiers } from '../tiers/pool-tiers.js'
 import type { TierStore } from '../tiers/store.js'
+import { boundariesOf } from './boundaries.js'
 import { ReproducibleShapes } from './chunking.js'
 import { PoolTrim } from './pool-trim.js'
 import { leaderFor, sharePromptRows } from './prompt-shares.js'
@@ -32,7 +34,10 @@ export interface SchedulerOptions {
  */
 export class Scheduler {
   readonly ids: SequenceIds
+  /** Prefixes in the pool, where they can be cut and shared at any token. */
   readonly cache: PrefixCache
+  /** What takes its place for models with a running state; null for all others. */
+  readonly snapshots: SnapshotCache | null
   readonly budget: StepBudget
   /** By arrival; preempted streams in front. */
   readonly waiting: Stream[] = []
@@ -54,8 +59,11 @@ export class Scheduler {
     const { sequenceIds, batchRows } = backend.capabilities
     this.ids = new SequenceIds(sequenceIds)
     this.cache = new PrefixCache(backend, this.ids, options.now)
+    const { memory } = backend.capabilities
+    const running = memory === 'recurrent' || memory === 'hybrid'
+    this.snapshots = running ? new SnapshotCache(backend, this.ids, options.now) : null
     this.graveyard = new Graveyard(backend, this.ids)
-    this.cache.beforeFree = (sequence, from, to) => {
+    this.prefixes.beforeFree = (sequence, from, to) => {
       if (this.appendOnly) this.graveyard.bury(sequence, from, to)
     }
     this.budget = new StepBudget({
@@ -87,18 +95,22 @@ export class Scheduler {
     return this.backend.capabilities.cells
   }
 
+  /** What is cached in the pool, of whatever kind. */
+  get prefixes(): PrefixCache | SnapshotCache {
+    return this.snapshots ?? this.cache
+  }
+
   /** Cells that hold something: cached prefixes once each, what running streams computed beyond them, and the buried. */
   get usedCells(): number {
     return this.running.reduce(
       (cells, stream) => cells + stream.ownCells,
-      this.cache.cells + this.graveyard.cells
+      this.prefixes.cells + this.graveyard.cells
     )
   }
 
-  /** Whether this stream's prefixes can be cut and shared at any token. */
+  /** Whether this stream uses, and leaves behind, cached prefixes. */
   private shares(stream: Stream): boolean {
-    const { sharesCells, memory } = this.backend.capabilities
-    if (!stream.cachePrompt || !sharesCells || (memory !== 'attention' && memory !== 'window')) return false
+    if (!stream.cachePrompt || !this.backend.capabilities.sharesCells) return false
     // Among others a reproducible stream computes everything itself, so that all its cells lie in order.
     return !stream.reproducible || this.options.reproducible
   }
@@ -109,6 +121,10 @@ export class Scheduler {
   }
 
   add(stream: Stream): void {
+    if (this.snapshots && this.shares(stream)) {
+      const { promptLength, anchors } = stream
+      stream.boundaries = boundariesOf(promptLength, anchors, position => this.shapes.cut(stream, position))
+    }
     let index = this.waiting.length
     while (index > 0 && (this.waiting[index - 1] as Stream).priority < stream.priority) index--
     this.waiting.splice(index, 0, stream)
@@ -120,7 +136,7 @@ export class Scheduler {
    */
   startable(arriving: number): number {
     const slots = Math.max(0, this.options.parallel - this.running.length)
-    let cells = this.cells - this.usedCells + this.cache.idleCells() - this.committedCells()
+    let cells = this.cells - this.usedCells + this.prefixes.idleCells() - this.committedCells()
     let count = 0
     for (const stream of this.waiting) {
       cells -= this.need(stream, 0)
@@ -185,7 +201,7 @@ export class Scheduler {
   finish(stream: Stream): void {
     remove(this.waiting, stream)
     if (!remove(this.running, stream)) return
-    this.share(stream)
+    this.share(stream, true)
     if (stream.shared > 0) this.tiers?.keep(stream)
     this.leaveCells(stream)
   }
@@ -193,17 +209,24 @@ export class Scheduler {
   /** The library found no room although we counted some: evict more, or preempt. False when nothing is left to give. */
   makeRoom(cells: number): boolean {
     if (this.appendOnly) this.startOver()
-    if (this.cache.evict(cells) > 0) return true
+    if (this.prefixes.evict(cells) > 0) return true
     const victim = this.victim()
     if (!victim) return false
     this.preempt(victim)
     return true
   }
 
-  private share(stream: Stream): void {
+  /** Makes what a stream has computed part of the cache. A running state only at a boundary, and when it is leaving. */
+  private share(stream: Stream, leaving = false): void {
     if (!this.shares(stream)) return
     const limit = this.shapes.insertLimit(stream)
     const swap = !stream.reproducible
+    if (this.snapshots) {
+      const { computed, boundaries, anchors } = stream
+      if (computed === limit && (leaving || boundaries?.includes(computed)))
+        this.snapshots.capture(stream, computed, anchors.includes(computed), swap)
+      return
+    }
     for (const anchor of stream.anchors) {
       if (anchor > stream.shared && anchor <= limit) this.cache.insert(stream, anchor, true, swap)
     }
@@ -230,22 +253,22 @@ export class Scheduler {
   private tryStart(stream: Stream): 'started' | 'passed_over' | 'no_room' {
     const limit = this.shapes.attachLimit(stream)
     const shares = this.shares(stream)
-    const cached = shares ? this.cache.matchLength(stream.salt, stream.tokens, limit) : 0
+    const cached = shares ? this.prefixes.matchLength(stream.salt, stream.tokens, limit) : 0
     if (shares && leaderFor(stream, this.running, cached, limit, this.lengthsOf(stream))) return 'passed_over'
     // What it attaches to may be idle now and will not be: that cannot be evicted to make room for the rest.
-    const pinned = shares ? this.cache.pinnedLength(stream.salt, stream.tokens, limit) : 0
+    const pinned = shares ? this.prefixes.pinnedLength(stream.salt, stream.tokens, limit) : 0
     const need = this.need(stream, pinned)
     const free = this.cells - this.usedCells - this.committedCells()
-    if (need > free + (this.appendOnly ? 0 : this.cache.idleCells())) {
+    if (need > free + (this.appendOnly ? 0 : this.prefixes.idleCells())) {
       if (this.running.length > 0) return 'no_room'
       if (this.appendOnly) this.startOver()
     }
     // While it runs nothing can be evicted without a fresh start.
-    if (stream.reproducible && need > free) this.cache.evict(need - free)
-    const id = this.cache.takeId()
+    if (stream.reproducible && need > free) this.prefixes.evict(need - free)
+    const id = this.prefixes.takeId()
     if (id === undefined) return 'no_room'
     stream.sequence = id
-    stream.computed = shares ? this.cache.attach(stream, limit) : 0
+    stream.computed = shares ? this.prefixes.attach(stream, limit) : 0
     this.running.push(stream)
     if (stream.startedAt === null) {
       stream.startedAt = this.options.now()
@@ -299,7 +322,7 @@ export class Scheduler {
     const wanted = active.reduce((rows, stream) => rows + stream.behind, 0)
     const goal = Math.min(wanted, batchRows + active.length)
     let free = this.cells - this.usedCells
-    if (free < goal && !this.appendOnly) free += this.cache.evict(goal - free)
+    if (free < goal && !this.appendOnly) free += this.prefixes.evict(goal - free)
 
     const batches: Chunk[][] = []
     const add = (batch: Chunk[]) => {
@@ -348,7 +371,7 @@ export class Scheduler {
   private preempt(stream: Stream): void {
     this.preemptions++
     remove(this.running, stream)
-    this.share(stream)
+    this.share(stream, true)
     this.leaveCells(stream)
     this.waiting.unshift(stream)
   }
@@ -362,7 +385,7 @@ export class Scheduler {
     this.graveyard.clear()
     if (!this.options.reproducible) return
     // Emptied for good: holes would let later cells lie before earlier ones.
-    this.cache.clear()
+    this.prefixes.clear()
     this.graveyard.clear()
   }
 
@@ -370,7 +393,7 @@ export class Scheduler {
     this.tiers?.restorer.forget(stream)
     if (stream.reproducible || this.appendOnly)
       this.graveyard.bury(stream.sequence, stream.shared, stream.computed)
-    this.cache.release(stream)
+    this.prefixes.release(stream)
     this.backend.removeRange(stream.sequence, 0, -1)
     this.ids.give(stream.sequence)
     stream.sequence = -1

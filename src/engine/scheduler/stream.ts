@@ -41,6 +41,8 @@ export class Stream implements CacheOwner {
   shared = 0
   /** Positions [0, computed) are in its cells. */
   computed = 0
+  /** Prompt lengths at which its state is captured, ascending: no chunk goes across. null: it may be cut anywhere. */
+  boundaries: number[] | null = null
   /** Prompt tokens that were attached rather than computed at the first start. */
   cached = 0
   /** Tokens that came back from a lower tier, at any start. */
@@ -77,6 +79,12 @@ export class Stream implements CacheOwner {
   /** Tokens that are not computed yet. */
   get behind(): number {
     return this.tokens.length - this.computed
+  }
+
+  /** Tokens that may be computed in one chunk. */
+  get stretch(): number {
+    const boundary = this.boundaries?.find(position => position > this.computed)
+    return boundary === undefined ? this.behind : Math.min(boundary - this.computed, this.behind)
   }
 
   /** One token behind, and it is a generated one: the next row gives the next token. */
