@@ -33,6 +33,7 @@ export function engineConfig(
     maxQueue: config.maxQueue,
     maxQueuedTokens: config.maxQueuedTokens === 0 ? null : config.maxQueuedTokens,
     reproducible: config.reproducible,
+    targetItlMs: config.targetItl,
     tiers: tierConfig(config),
     checkEveryStep: false
   }

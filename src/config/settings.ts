@@ -243,6 +243,13 @@ export const settings = {
     group: 'Memory and speed',
     help: 'Compute every prompt in the same steps whether it is cached or not, so that equal requests get equal answers. Slower.'
   }),
+  targetItl: setting({
+    schema: Type.Integer({ minimum: 1, maximum: 60_000 }),
+    default: 100,
+    group: 'Memory and speed',
+    value: 'MS',
+    help: 'The gap between two tokens that steps are sized for while a long prompt is taken in beside running streams, milliseconds. Smaller: steadier streams, slower prompts.'
+  }),
 
   cacheRam: setting({
     schema: Type.Union([countOrNone, auto]),

@@ -28,8 +28,10 @@ import { TokenDrawer } from './token-drawer.js'
 
 /** Cells kept free for the answer of each running stream. */
 const ANSWER_RESERVE = 256
+/** Milliseconds of a step while streams decode, unless the configuration says otherwise. */
 const TARGET_MS = 100
-const IDLE_TARGET_MS = 250
+/** While nothing decodes a step may take this many times longer: it delays arrivals and cancellations only. */
+const IDLE_FACTOR = 2.5
 /** The accounting is compared with the library's when idle, at most this often, milliseconds. */
 const CHECK_EVERY = 1000
 /** Milliseconds for writing hot prefixes to disk at a drain. */
@@ -71,8 +73,8 @@ export class Engine {
     this.scheduler = new Scheduler(backend, {
       parallel: config.parallel,
       answerReserve: ANSWER_RESERVE,
-      targetMs: TARGET_MS,
-      idleTargetMs: IDLE_TARGET_MS,
+      targetMs: config.targetItlMs ?? TARGET_MS,
+      idleTargetMs: IDLE_FACTOR * (config.targetItlMs ?? TARGET_MS),
       reproducible: config.reproducible,
       now: this.now
     })

@@ -246,6 +246,8 @@ export interface EngineConfig {
   /** Most prompt tokens waiting; null: no bound beside maxQueue. */
   maxQueuedTokens: number | null
   reproducible: boolean
+  /** How long a step should take at most while streams decode, milliseconds; left out: 100. */
+  targetItlMs?: number
   /** Where prefixes go when they leave the pool; left out: nowhere. */
   tiers?: TierConfig
   /** Check the pool's accounting against the library after every step (tests), not only when idle. */
