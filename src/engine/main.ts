@@ -9,6 +9,7 @@ import { type Backend, BackendError } from './backend.js'
 import { handleCall } from './calls.js'
 import { Engine } from './engine.js'
 import type { EngineConfig, FromEngine, ToEngine } from './messages.js'
+import { gridFor } from './tiers/piece.js'
 import { TierStore } from './tiers/store.js'
 
 /** llama.cpp's own limit; more than this aborts the process. */
@@ -21,10 +22,12 @@ function send(message: FromEngine): void {
 /** How long a slow disk may hold up the start. Until its index is complete, what is on it is not found. */
 const INDEX_MS = 3000
 
-/** RAM and disk below the pool. Pieces can be cut and joined only where every position is a cell of its own. */
+/** RAM and disk below the pool. */
 function openTiers({ tiers }: EngineConfig, { info, capabilities }: Backend): TierStore | null {
-  if (!tiers || tiers.ramBytes === 0 || capabilities.memory !== 'attention') return null
+  const grid = gridFor(capabilities)
+  if (!tiers || tiers.ramBytes === 0 || grid === null) return null
   return new TierStore({
+    grid,
     ramBytes: tiers.ramBytes,
     disk: tiers.disk && {
       ...tiers.disk,
@@ -40,6 +43,8 @@ async function main(): Promise<void> {
   // Ctrl-C in a terminal reaches the whole group: the server decides when the engine ends.
   process.on('SIGINT', () => {})
   process.on('SIGTERM', () => {})
+  // Beyond a limit on the size of files (ulimit -f) a write fails, instead of the process.
+  if (process.platform !== 'win32') process.on('SIGXFSZ', () => {})
   process.once('disconnect', () => process.exit(0))
   if (!process.connected) process.exit(0)
 

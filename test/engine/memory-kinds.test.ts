@@ -10,6 +10,8 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { Backend } from '../../src/engine/backend.js'
 import type { EngineConfig, GenerationRequest } from '../../src/engine/messages.js'
+import { gridFor } from '../../src/engine/tiers/piece.js'
+import { TierStore } from '../../src/engine/tiers/store.js'
 import { loadBackend } from '../../src/llama/backend.js'
 import { count } from '../support/counts.js'
 import { type TinyModelKind, writeTinyModel } from '../support/gguf/tiny-models.js'
@@ -44,12 +46,14 @@ async function load(t: Test, kind: TinyModelKind, contextCells = 4096, sequenceI
 async function withEngine<T>(
   backend: Backend,
   config: Partial<EngineConfig>,
-  work: (harness: EngineHarness) => Promise<T>
+  work: (harness: EngineHarness) => Promise<T>,
+  store: TierStore | null = null
 ): Promise<T> {
-  const harness = await EngineHarness.start(backend, { parallel: 6, ...config })
+  const harness = await EngineHarness.start(backend, { parallel: 6, ...config }, store)
   const result = await harness.guard(work(harness))
   await harness.guard(harness.engine.idle())
-  harness.engine.clearCache()
+  if (store) await harness.engine.drain(1000)
+  harness.engine.scheduler.prefixes.clear()
   harness.engine.scheduler.graveyard.clear()
   t.equal(harness.engine.scheduler.usedCells, 0, 'nothing is counted afterwards')
   for (let id = 0; id < backend.capabilities.sequenceIds; id++) {
@@ -271,4 +275,63 @@ t.test('a window in a pool whose cells are used again: no entry loses what it st
     }
     t.equal(harness.engine.scheduler.cache.guardFailures, 0)
   })
+})
+
+t.test('a window and the tiers: pieces are no longer than the window, so they are saved whole', async t => {
+  const disk = path.join(folder, 'store')
+  const open = (backend: Backend) => {
+    const grid = gridFor(backend.capabilities)
+    t.equal(grid, WINDOW)
+    const { fingerprint } = backend.info
+    const tier = { folder: disk, fingerprint, label: 'gemma3', capBytes: 1 << 28, dailyWriteBytes: null }
+    return new TierStore({ grid: WINDOW, ramBytes: 1 << 26, disk: tier, writeBehindMs: 10 })
+  }
+  const tiersOf = (outcome: Outcome) => {
+    const end = outcome.events.at(-1)
+    if (end?.type !== 'end') throw new Error(JSON.stringify(end))
+    return end.usage.cached
+  }
+  const backend = await load(t, 'gemma3', 1024, 32)
+  const bases = [tokens(300, 1), tokens(260, 2), tokens(301, 4)]
+  const cuts = [70, 128, 150, 299].map((cut, i) => [...bases[0]!.slice(0, cut), ...tokens(5, 20 + i)])
+  const prompts = [...bases, ...cuts]
+  const wanted = await cold(backend, prompts, { maxTokens: 80 })
+  const counts = { ram: 0, disk: 0 }
+  const askAll = async (harness: EngineHarness, what: string) => {
+    for (const [i, prompt] of prompts.entries()) {
+      const outcome = await harness.run(ask(prompt, { maxTokens: 80 }))
+      const { resident, ram, disk } = tiersOf(outcome)
+      counts.ram += ram
+      counts.disk += disk
+      same(
+        t,
+        wanted[i]!,
+        outcome,
+        `${what}: prompt ${i}; ${resident} resident, ${ram} from RAM, ${disk} from disk`
+      )
+    }
+  }
+  const push = async (harness: EngineHarness, seed: number) => {
+    for (let i = 0; i < 8; i++)
+      await harness.run(ask(tokens(150, seed + i), { maxTokens: 100, salt: 'other' }))
+  }
+  await withEngine(
+    backend,
+    {},
+    async harness => {
+      await askAll(harness, 'cold and resident')
+      for (let round = 0; round < count(2, 10); round++) {
+        await push(harness, 100 + 10 * round)
+        await askAll(harness, `evicted ${round}`)
+      }
+      const together = await Promise.all(prompts.map(prompt => harness.run(ask(prompt, { maxTokens: 80 }))))
+      for (const [i, outcome] of together.entries()) same(t, wanted[i]!, outcome, `together: prompt ${i}`)
+    },
+    open(backend)
+  )
+  t.ok(counts.ram > 1000, `${counts.ram} tokens came from RAM`)
+  const store = open(backend)
+  await store.ready
+  await withEngine(backend, {}, harness => askAll(harness, 'after a restart'), store)
+  t.ok(counts.disk > 300, `${counts.disk} tokens came from disk`)
 })

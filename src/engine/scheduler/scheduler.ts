@@ -166,6 +166,8 @@ export class Scheduler {
 
   /** Moves what is in the pool to its lowest cells. Returns the bytes moved. */
   compact(scratch: number): number {
+    // The library saves no more than a window of a window's layers.
+    if (this.backend.capabilities.memory !== 'attention') return 0
     return compact(this.backend, this.cache.index.branches, this.running, scratch)
   }
 

@@ -1,7 +1,18 @@
 import { createHash } from 'node:crypto'
+import type { Capabilities } from '../backend.js'
 
 /** Tokens of a full piece, unless the store is told otherwise. */
 export const DEFAULT_GRID = 256
+
+/**
+ * The grid for a model's memory; null where prefixes cannot leave the pool. The library saves of a sequence with a
+ * sliding window only the window before its end: a piece no longer than that is saved whole, and can be cut and joined
+ * like any other. A running state has no pieces (docs/memory-kinds.md).
+ */
+export function gridFor({ memory, window }: Pick<Capabilities, 'memory' | 'window'>): number | null {
+  if (memory === 'attention') return DEFAULT_GRID
+  return memory === 'window' ? Math.min(DEFAULT_GRID, window) : null
+}
 
 /** 160 bits of SHA-256 in hex: the identity of a piece, of its parent, or of a salt (the root of its chains). */
 export type PieceHash = string
