@@ -1,17 +1,38 @@
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
+import { TurnMemory } from '../protocol/answer/turn-memory.js'
+import { ResponseStore } from '../protocol/openai/responses/store.js'
+import { Metrics } from './metrics/metrics.js'
 import type { AppOptions } from './options.js'
 import accessLog from './plugins/app/access-log.js'
 import auth from './plugins/app/auth.js'
+import cacheHeader from './plugins/app/cache-header.js'
+import deadlines from './plugins/app/deadlines.js'
 import errors, { onClientError, onFrameworkError } from './plugins/app/errors.js'
 import hostGuard from './plugins/app/host-guard.js'
+import idempotency from './plugins/app/idempotency.js'
 import { watchRoutes } from './plugins/app/method-not-allowed.js'
+import metricsPlugin from './plugins/app/metrics.js'
+import queueHeaders from './plugins/app/queue-headers.js'
 import requestId, { newRequestId } from './plugins/app/request-id.js'
+import secondLook from './plugins/app/second-look.js'
+import slowClient from './plugins/app/slow-client.js'
 import cors from './plugins/external/cors.js'
 import rateLimit from './plugins/external/rate-limit.js'
 import sensible from './plugins/external/sensible.js'
+import swagger from './plugins/external/swagger.js'
+import admin from './routes/admin.js'
 import chatCompletions from './routes/chat-completions.js'
+import completions from './routes/completions.js'
+import embeddingRoutes from './routes/embeddings.js'
 import health from './routes/health.js'
+import messages from './routes/messages.js'
+import metricsRoute from './routes/metrics.js'
 import models from './routes/models.js'
+import props from './routes/props.js'
+import responses from './routes/responses.js'
+import statsRoute from './routes/stats.js'
+import tokenize from './routes/tokenize.js'
+import warmup from './routes/warmup.js'
 
 /** Longest time for a request (not its answer) to arrive: a client that dawdles does not hold a socket for ever. */
 const requestTimeoutMs = 120_000
@@ -26,7 +47,13 @@ const maxParamLength = 512
  * The HTTP side, not listening yet. Order matters: a hook sees what the hooks before it have set.
  * The caller closes it.
  */
-export async function buildApp({ models: registry, config, logger }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({
+  models: registry,
+  embeddings = null,
+  registry: managed,
+  config,
+  logger
+}: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -61,19 +88,48 @@ export async function buildApp({ models: registry, config, logger }: AppOptions)
   })
 
   await app.register(errors)
+  await app.register(secondLook)
+  // Before anything that can refuse a request.
+  const metrics = new Metrics({ prefix: config.metricsPrefix, models: registry, events: registry.events })
+  await app.register(metricsPlugin, { models: registry, metrics })
   await app.register(requestId)
-  await app.register(accessLog)
+  await app.register(accessLog, { models: registry })
   await app.register(sensible)
   await app.register(hostGuard, { config })
   await app.register(cors, { config })
   await app.register(auth, { config })
   await app.register(rateLimit, { config })
 
+  // These stand between the routes and the engine, behind the second look and the metrics, the last next to the routes.
+  await app.register(deadlines, { config })
+  await app.register(idempotency, { metrics })
+  await app.register(queueHeaders)
+  await app.register(cacheHeader)
+  await app.register(slowClient, { config, metrics })
+
+  // Shared by the routes and their aliases.
+  const turns = new TurnMemory()
+  const store = new ResponseStore()
+
+  // Before the routes that it describes.
+  await app.register(swagger)
   const routes = watchRoutes(app)
-  await app.register(health, { models: registry })
+  await app.register(health, { models: registry, registry: managed })
+  if (managed !== undefined) {
+    await app.register(admin, { prefix: '/admin', registry: managed, adminKey: config.adminKey ?? '' })
+  }
+  await app.register(metricsRoute, { metrics })
+  await app.register(statsRoute, { metrics })
+  await app.register(tokenize, { models: registry })
+  await app.register(props, { models: registry })
   for (const prefix of ['/v1', '']) {
-    await app.register(models, { prefix, models: registry })
-    await app.register(chatCompletions, { prefix, models: registry, config })
+    await app.register(models, { prefix, models: registry, embeddings })
+    await app.register(completions, { prefix, models: registry, config })
+    await app.register(embeddingRoutes, { prefix, models: registry, embeddings })
+    await app.register(warmup, { prefix, models: registry, config, turns })
+    await app.register(chatCompletions, { prefix, models: registry, config, turns })
+    await app.register(responses, { prefix, models: registry, config, turns, store })
+    await app.register(messages, { prefix, models: registry, config, turns })
   }
   routes.refuseOtherMethods()
   return app

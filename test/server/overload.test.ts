@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
-import type { QueueState } from '../../src/engine/messages.js'
+import type { QueueState, RequestEvent } from '../../src/engine/messages.js'
+import { lookAgain } from '../../src/server/plugins/app/second-look.js'
+import { generationRequest } from '../models/messages.js'
 import { violations } from '../support/openai-schema.js'
+import { FakeEngine } from './fake-engine.js'
 import { build, hello, listen } from './helper.js'
 import { total } from './metrics/exposition.js'
 
@@ -127,4 +130,35 @@ t.test('a stream that is read slowly goes on for as long as it takes', async t =
   }
   t.ok(length > 300 * 100_000)
   t.ok(models.engine.last.pauses > 0)
+})
+
+t.test('who comes while others leave is looked at twice', async t => {
+  const engine = new FakeEngine()
+  const listeners: Array<(event: RequestEvent) => void> = []
+  const submit = lookAgain((_engine, _request, onEvent) => {
+    listeners.push(onEvent)
+    return { cancel() {}, pause() {}, resume() {} }
+  })
+  const full: RequestEvent = {
+    type: 'verdict',
+    id: 1,
+    verdict: { kind: 'full', reason: 'queue', retryAfterMs: 500 }
+  }
+  const events: RequestEvent[] = []
+  const ask = () => submit(engine, generationRequest(), event => events.push(event))
+
+  const other = ask()
+  ask()
+  listeners[1]!(full)
+  t.same(events, [full], 'nobody has left: refused at once')
+  ask()
+  other.cancel()
+  listeners[2]!(full)
+  t.same(events, [full], 'somebody has: asked again')
+  t.equal(listeners.length, 4)
+  listeners[3]!(full)
+  t.same(events, [full, full], 'and not a third time')
+  ask()
+  listeners[4]!(full)
+  t.equal(listeners.length, 5, 'who left earlier does not count')
 })
