@@ -352,6 +352,11 @@ export class HostedModel implements Model, Resident {
     try {
       await (insist ? this.#supervised.load() : this.#supervised.engine())
     } catch (error) {
+      const code = error instanceof ModelUnavailableError ? error.failure.code : ''
+      if (code === 'out_of_memory' && (await this.#residency.makeRoom(this))) {
+        await this.#admit()
+        return this.#start(true)
+      }
       if (this.#supervised.state !== 'ready' && !this.#supervised.restarting) this.#residency.release(this)
       throw error
     }

@@ -75,6 +75,19 @@ export class Residency {
     if (this.#held.delete(resident)) this.touched()
   }
 
+  /**
+   * The plan was too hopeful: something else took memory. Unloads the least recently used idle model.
+   * @returns false when there is none
+   */
+  async makeRoom(resident: Resident): Promise<boolean> {
+    const victim = this.#idleBeside(resident)[0]
+    if (victim === undefined) return false
+    this.#logger.warn({ model: victim.id, for: resident.id }, 'memory is short: unloading a model')
+    await victim.evict()
+    this.release(victim)
+    return true
+  }
+
   /** Something has changed: a model is idle now, memory was freed. */
   touched(): void {
     if (this.#pumping || this.#queue.length === 0) return
@@ -124,9 +137,16 @@ export class Residency {
 
   /** The least recently used idle model; none as long as all idle ones together are not enough. */
   #victim(missing: number): Resident | undefined {
-    const idle = [...this.#held].filter(([resident]) => !resident.pinned && !resident.inUse)
-    if (idle.reduce((sum, [, bytes]) => sum + bytes, 0) < missing) return undefined
-    return idle.sort(([a], [b]) => a.lastUsed - b.lastUsed)[0]?.[0]
+    const idle = this.#idleBeside(null)
+    const free = idle.reduce((sum, resident) => sum + (this.#held.get(resident) ?? 0), 0)
+    return free < missing ? undefined : idle[0]
+  }
+
+  /** Those that could go, the least recently used first. */
+  #idleBeside(resident: Resident | null): Resident[] {
+    return [...this.#held.keys()]
+      .filter(other => other !== resident && !other.pinned && !other.inUse)
+      .sort((a, b) => a.lastUsed - b.lastUsed)
   }
 
   #tooLarge(resident: Resident, bytes: number, budget: number): ModelUnavailableError {

@@ -22,6 +22,26 @@ t.test(
   }
 )
 
+t.test('kill -9 with a disk tier: the next engine has the prefix from disk', async t => {
+  const folder = t.testdir({})
+  const disk = { folder, capBytes: 2 ** 28, dailyWriteBytes: null }
+  const serving = await serve(t, [{ id: 'm', engine: { tiers: { ramBytes: 2 ** 26, disk } } }])
+  const warm = await ask(serving, { messages: systemPrompt }, { path: '/v1/models/m/warmup' })
+  t.equal(warm.status, 200)
+  await until('written', async () => {
+    const { counters } = await (await serving.model.engine()).call('stats', null)
+    return counters.diskWrittenBytes > 6.5e6
+  })
+  killEngine(serving)
+  const killedAt = performance.now()
+  const messages = [...systemPrompt, { role: 'user', content: 'Hello' }]
+  const { status, json } = await ask(serving, { ...chat(''), messages })
+  t.equal(status, 200)
+  t.ok(performance.now() - killedAt < 2000, `${performance.now() - killedAt} ms`)
+  t.ok((json.usage?.prompt_tokens_details?.cached_tokens ?? 0) > 500)
+  t.ok(await serving.sound())
+})
+
 t.test('one server, its engine ended at every stage', async t => {
   const serving = await serve(t, [{ id: 'm' }], {
     backoff: { factor: 1, baseMs: 50 },
@@ -137,6 +157,7 @@ t.test('a slow step is no stuck step', async t => {
 })
 
 const longTokens = 100
+const systemPrompt = [{ role: 'system', content: longText }]
 
 t.test('the breaker: open after two failures, refuses at once, one probe closes it', async t => {
   const serving = await serve(t, [{ id: 'm' }], {

@@ -42,9 +42,13 @@ export class FakeClock implements Clock {
 }
 
 /** Waits for something to become true, with real time; throws when it takes too long. */
-export async function until(what: string, holds: () => boolean, limitMs = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  limitMs = 10_000
+): Promise<void> {
   const start = performance.now()
-  while (!holds()) {
+  while (!(await holds())) {
     if (performance.now() - start > limitMs) throw new Error(`never came true: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))
   }

@@ -257,6 +257,18 @@ t.test('a load that fails gives its memory back', async t => {
   t.equal(await answered(models.get('a')!), 'end')
 })
 
+t.test('memory that is missing in spite of the plan: another model makes room', async t => {
+  const file = counter(t)
+  const { models } = serve(t, [
+    { id: 'a' },
+    { id: 'b', is: { load: 'failed', code: 'out_of_memory', counter: file, good: 2 } }
+  ])
+  const [a, b] = models.list() as [HostedModel, HostedModel]
+  await answered(a)
+  t.equal(await answered(b), 'end')
+  t.same([a.state, b.state], ['unloaded', 'ready'])
+})
+
 t.test('20 clients ask for 20 models at once, and memory holds three: all are served', async t => {
   const entries = Array.from({ length: 20 }, (_, i) => ({ id: `m${i}` }))
   const { models } = serve(t, entries, { memoryBudget: () => 300 })
