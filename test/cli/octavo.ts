@@ -15,16 +15,30 @@ export interface Octavo {
   line(pattern: RegExp): Promise<string>
 }
 
-/** Runs the program as a user does, with one compute thread, in an environment without settings. */
+/** How the process is to be started where that matters. */
+export interface Start {
+  /** Words before the command, of a program that runs it. */
+  through?: string[]
+  /** Another user. */
+  uid?: number
+}
+
+/**
+ * Runs the program as a user does, with one compute thread, in an environment without settings. Nothing is kept on disk
+ * unless `env` says so.
+ */
 export function octavo(
   test: { teardown(clean: () => unknown): void },
   args: string[],
-  env: NodeJS.ProcessEnv = {}
+  env: NodeJS.ProcessEnv = {},
+  { through = [], uid }: Start = {}
 ): Octavo {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith('OCTAVO_')))
-  const child = spawn(process.execPath, [program, ...args], {
-    env: { ...clean, OCTAVO_THREADS: '1', OCTAVO_CTX_SIZE: '4096', ...env },
-    stdio: ['ignore', 'pipe', 'pipe']
+  const [file, ...words] = [...through, process.execPath, program, ...args] as [string, ...string[]]
+  const child = spawn(file, words, {
+    env: { ...clean, OCTAVO_THREADS: '1', OCTAVO_CTX_SIZE: '4096', OCTAVO_CACHE_DISK: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(uid === undefined ? {} : { uid })
   })
   let stdout = ''
   let stderr = ''

@@ -37,7 +37,8 @@ const expectedUsage = {
   completion_tokens: 4,
   total_tokens: 14,
   prompt_tokens_details: { cached_tokens: 6 },
-  completion_tokens_details: { reasoning_tokens: 0 }
+  completion_tokens_details: { reasoning_tokens: 0 },
+  octavo_cache: { resident: 3, ram: 2, disk: 1, miss: null }
 }
 
 function chunks(text: string): Array<Record<string, unknown>> {
