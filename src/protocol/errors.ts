@@ -9,6 +9,7 @@ export type ErrorType =
   | 'authentication_error'
   | 'permission_error'
   | 'rate_limit_error'
+  | 'rate_limit_exceeded'
   | 'server_error'
 
 interface CatalogueEntry {
@@ -143,9 +144,9 @@ export const errorCatalogue = {
     type: 'rate_limit_error',
     message: 'More than {limit} requests in a minute. Try again in {seconds} s.'
   },
-  server_busy: {
+  pool_exhausted: {
     status: 429,
-    type: 'rate_limit_error',
+    type: 'rate_limit_exceeded',
     message: 'The server is full ({reason}). Try again in {seconds} s.'
   },
   headers_too_large: {

@@ -22,7 +22,7 @@ export function refusalError(
 ): ApiError {
   switch (verdict.kind) {
     case 'full':
-      return new ApiError('server_busy', {
+      return new ApiError('pool_exhausted', {
         retryAfterMs: verdict.retryAfterMs,
         details: { reason: fullReasons[verdict.reason], seconds: seconds(verdict.retryAfterMs) }
       })

@@ -33,10 +33,10 @@ t.test('messages are filled with their details, also with text that looks like a
 })
 
 t.test('retry headers are capped at a minute and never zero', async t => {
-  const headers = (retryAfterMs: number) => errorHeaders(new ApiError('server_busy', { retryAfterMs }))
+  const headers = (retryAfterMs: number) => errorHeaders(new ApiError('pool_exhausted', { retryAfterMs }))
   t.strictSame(headers(1500), { 'retry-after': '2', 'retry-after-ms': '1500' })
   t.strictSame(headers(0), { 'retry-after': '1', 'retry-after-ms': '1' })
   t.strictSame(headers(3_600_000), { 'retry-after': '60', 'retry-after-ms': '60000' })
-  t.strictSame(errorHeaders(new ApiError('server_busy')), {})
+  t.strictSame(errorHeaders(new ApiError('pool_exhausted')), {})
   t.strictSame(errorHeaders(new ApiError('total_timeout')), { 'x-should-retry': 'false' })
 })

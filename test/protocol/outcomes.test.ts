@@ -7,7 +7,7 @@ import { engineAccessError, failureError, refusalError } from '../../src/protoco
 t.test('a full engine is a 429 that says when to come back', async t => {
   const verdict = { kind: 'full', retryAfterMs: 2500, reason: 'queue' } as const
   const error = refusalError(verdict, {}, 'messages')
-  t.match(error, { status: 429, code: 'server_busy', message: /too many requests wait.*in 3 s/ })
+  t.match(error, { status: 429, code: 'pool_exhausted', message: /too many requests wait.*in 3 s/ })
   t.match(errorHeaders(error), { 'retry-after': '3', 'retry-after-ms': '2500' })
 })
 

@@ -167,7 +167,7 @@ t.test("the engine's verdicts are statuses with advice", async t => {
     script.verdict = () => ({ kind: 'full', retryAfterMs: 1200, reason: 'pool' })
     const full = await post()
     t.match(full, { statusCode: 429, headers: { 'retry-after': '2', 'retry-after-ms': '1200' } })
-    t.match(full.json(), { error: { code: 'server_busy', type: 'rate_limit_error' } })
+    t.match(full.json(), { error: { code: 'pool_exhausted', type: 'rate_limit_exceeded' } })
 
     script.verdict = () => ({ kind: 'draining', retryAfterMs: 500 })
     t.match(await post(), { statusCode: 503, headers: { 'retry-after-ms': '500' } })

@@ -104,7 +104,7 @@ export class Tally {
       const ms = Number(result.headers['retry-after-ms'])
       const seconds = Number(result.headers['retry-after'])
       const honest = ms >= 1 && ms <= 60_000 && seconds === Math.ceil(ms / 1000)
-      if (honest && result.error?.includes('"server_busy"')) this.refused++
+      if (honest && result.error?.includes('"pool_exhausted"')) this.refused++
       else this.wrong.push(`a 429 without time or shape: ${result.error} ${JSON.stringify(result.headers)}`)
       return
     }

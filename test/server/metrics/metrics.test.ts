@@ -80,7 +80,7 @@ t.test('errors and refusals by their names; what clients send makes no series', 
   t.equal(total(text, 'octavo_requests_rejected_total', model, 'reason="queue"'), 1)
   t.equal(total(text, 'octavo_requests_rejected_total', model, 'reason="too_long"'), 1)
   for (const [kind, count] of Object.entries({
-    server_busy: 1,
+    pool_exhausted: 1,
     context_length_exceeded: 1,
     engine_crashed: 2,
     model_not_found: 2,
