@@ -26,6 +26,8 @@ const completion = await openai.chat.completions.create({
       }
     }
   },
+  // A model that thinks first may need all its tokens for that.
+  chat_template_kwargs: { enable_thinking: false },
   max_tokens: 200
 })
 const person = JSON.parse(completion.choices[0].message.content)

@@ -30,6 +30,7 @@ const first = await openai.chat.completions.create({
   tools,
   tool_choice: 'required',
   parallel_tool_calls: false,
+  chat_template_kwargs: { enable_thinking: false },
   max_tokens: 200
 })
 const [call] = first.choices[0].message.tool_calls

@@ -26,7 +26,9 @@ const { toolResults } = await generateText({
   tools: { add },
   toolChoice: 'required',
   // One call is enough: a weak model would go on calling.
-  providerOptions: { octavo: { parallel_tool_calls: false } },
+  providerOptions: {
+    octavo: { parallel_tool_calls: false, chat_template_kwargs: { enable_thinking: false } }
+  },
   stopWhen: stepCountIs(1),
   maxOutputTokens: 200
 })
