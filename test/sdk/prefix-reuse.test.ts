@@ -49,9 +49,14 @@ class Reuse {
     const share = this.reused / this.reusable
     t.comment(`${name}: ${this.reused} of ${this.reusable} tokens reused, ${(share * 100).toFixed(2)} %`)
     t.ok(this.reusable > 5000, 'a conversation worth measuring')
-    t.ok(share >= 0.98, `${name}: ${(share * 100).toFixed(2)} % of the reusable tokens`)
+    // One answer whose text is read again as other tokens than were drawn costs a turn of one conversation 0.3 %.
+    t.ok(share >= 0.96, `${name}: ${(share * 100).toFixed(2)} % of the reusable tokens`)
+    all.reusable += this.reusable
+    all.reused += this.reused
   }
 }
+
+const all = { reusable: 0, reused: 0 }
 
 t.test('an agent of ten turns reuses its prefix', async t => {
   const server = octavo(t, ['serve', '--port', '0'], { OCTAVO_CTX_SIZE: '16384' })
@@ -61,6 +66,8 @@ t.test('an agent of ten turns reuses its prefix', async t => {
   await t.test('chat completions, sampled', t => chat(t, url, { temperature: 0.8, seed: 7 }))
   await t.test('messages', t => messages(t, url))
   await t.test('responses', t => responses(t, url))
+  const share = all.reused / all.reusable
+  t.ok(share >= 0.98, `together: ${(share * 100).toFixed(2)} % of the reusable tokens`)
 })
 
 async function chat(t: Test, url: string, sampling: { temperature?: number; seed?: number }): Promise<void> {

@@ -13,7 +13,7 @@ export interface ReadCall {
 
 /** One choice, as far as it has been read. */
 export interface ReadChoice {
-  /** All that was generated. */
+  /** All that was generated (but for half a marker at its end). */
   raw: string
   content: string
   reasoning: string
@@ -89,9 +89,8 @@ export class AnswerReader {
   finish(event: FinishEvent): ReadEvent[] {
     const state = this.#state(event.choice)
     const last = state.parser?.end() ?? []
-    // Cut off behind a call, what was held back is half a marker and nothing that was said.
-    const halfMarker = event.reason === 'length' && state.choice.calls.length > 0
-    const events = this.#take(state, halfMarker ? last.filter(({ type }) => type !== 'content') : last)
+    const cutBehindCall = event.reason === 'length' && state.choice.calls.length > 0
+    const events = this.#take(state, cutBehindCall ? withoutHalfMarker(state.choice, last) : last)
     if (state.inReasoning) this.reasoningTokens += state.unread
     state.choice.reason = event.reason
     state.choice.stop = event.stop
@@ -139,4 +138,11 @@ export class AnswerReader {
     if (!state) throw new RangeError(`the engine sent choice ${index} of ${this.#states.length}`)
     return state
   }
+}
+
+/** Cut off behind a call, what was held back is half a marker: nothing that was said, or should be given back. */
+function withoutHalfMarker(choice: ReadChoice, events: AnswerEvent[]): AnswerEvent[] {
+  const half = events.map(event => (event.type === 'content' ? event.text : '')).join('')
+  if (half !== '') choice.raw = choice.raw.slice(0, choice.raw.lastIndexOf(half))
+  return events.filter(({ type }) => type !== 'content')
 }
