@@ -110,16 +110,6 @@ export class SupervisedModel {
     return this.#state === 'loading' || (this.#state === 'failed' && this.#retry.advice === 'soon')
   }
 
-  /** Requests whose last event has not come yet. */
-  get inFlight(): number {
-    return this.#client?.inFlight ?? 0
-  }
-
-  /** Milliseconds until callers are not turned away any more; 0: they would not be. */
-  get retryAfterMs(): number {
-    return this.#breaker.retryAfterMs
-  }
-
   /** Of the engine process; undefined when there is none. */
   get pid(): number | undefined {
     return this.#client?.pid

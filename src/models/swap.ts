@@ -45,6 +45,8 @@ export interface SwapOptions {
 export class Swapper {
   readonly #options: SwapOptions
   #swapping = false
+  /** Unloaded when their last request has ended. */
+  readonly #retiring = new Set<HostedModel>()
 
   constructor(options: SwapOptions) {
     this.#options = options
@@ -73,6 +75,7 @@ export class Swapper {
     }
     const aliases = alias === undefined ? [...old.aliases] : [alias]
     this.#swapping = true
+    this.#retiring.delete(fresh)
     const began = now()
     try {
       const beside = old.state === 'unloaded' || fresh.state === 'ready' || residency.fitsBeside(fresh)
@@ -109,8 +112,10 @@ export class Swapper {
 
   /** Not waited for: its requests may take their time. Whoever asks for it by its own id keeps it. */
   async #retire(old: HostedModel): Promise<void> {
+    this.#retiring.add(old)
     await old.idle()
-    if (old.isReady) await old.evict()
+    // Another swap may have brought it back.
+    if (this.#retiring.delete(old) && old.isReady) await old.evict()
   }
 
   async #inTurn(old: HostedModel, fresh: HostedModel, move: () => void, timeoutMs: number): Promise<number> {

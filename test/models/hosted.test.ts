@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { RequestEvent } from '../../src/engine/messages.js'
+import { systemClock } from '../../src/models/clock.js'
 import type { HostedModel } from '../../src/models/hosted-model.js'
 import { createModels, type ModelOptions, type ModelsOptions } from '../../src/models/registry.js'
 import { type Engine, ModelUnavailableError } from '../../src/models/types.js'
@@ -186,6 +187,15 @@ for (const run of ['stuck', 'frozen']) {
     t.equal(model.restarts, 1)
   })
 }
+
+t.test('an engine that is only slow is left alone', async t => {
+  const bounds = { heartbeatMs: 2000, stepMs: 600 }
+  const { model } = serve(t, [{ id: 'a', is: { run: 'slow', ms: 120 } }], { bounds, clock: systemClock })
+  const began = performance.now()
+  t.equal(await answered(model), 'end')
+  t.ok(performance.now() - began > 600)
+  t.equal(model.restarts, 0)
+})
 
 t.test('a paused request keeps no engine from being healthy', async t => {
   const { model, clock } = serve(t, [{ id: 'a', is: { run: 'stuck' } }], {

@@ -66,6 +66,17 @@ t.test('with memory for both: nobody waits, the old one goes when its last reque
   await until('gone', () => old.state === 'unloaded')
 })
 
+t.test('and back before it has gone: it stays', async t => {
+  const { models, old, chat } = serve(t, 200)
+  const running = await keepRunning(chat)
+  await models.swap('old', 'new', undefined, 1000)
+  await models.swap('new', 'old', undefined, 1000)
+  running.cancel()
+  await until('the other one has gone', () => models.get('new')?.state === 'unloaded')
+  t.equal(old.state, 'ready')
+  t.equal(await answered(chat), 'end old')
+})
+
 t.test('one alias alone', async t => {
   const { models, chat } = serve(t, 200)
   await models.swap('chat', 'new', 'best', 1000)
