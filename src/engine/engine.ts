@@ -216,7 +216,7 @@ export class Engine {
     if (!wanted) return this.notifyIdle()
     const verdict =
       constraint instanceof ConstraintError
-        ? ({ kind: 'invalid', param: 'constraint', message: constraint.message } as const)
+        ? ({ kind: 'invalid', param: constraint.param, message: constraint.message } as const)
         : this.admission.onTokenized(prompt.tokens)
     if (verdict.kind !== 'admitted' || constraint instanceof ConstraintError) return this.refuse(id, verdict)
     this.statistics.counters.admitted++
