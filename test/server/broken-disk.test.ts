@@ -76,12 +76,13 @@ t.test('a folder removed while it is in use', async t => {
   await server.end()
 })
 
-/** Anchors are written some seconds after their making. */
+/** Waits until a write has failed and writing stands still: anchors are written some seconds after their making. */
 async function writeFailed(server: CachedServer, kind: string): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     // Statistics are published with steps.
     await ask(server, 'again')
-    if ((await cacheHealth(server)).disk.faults[kind]) return
+    const { disk } = await cacheHealth(server)
+    if (disk.faults[kind] && disk.paused) return
     await setTimeout(50)
   }
 }
