@@ -41,7 +41,7 @@ export function checkIntegrity(backend: Backend, scheduler: Scheduler): string[]
     }
   }
   const cells = backend.usedCells()
-  if (cells !== -1 && memory === 'attention' && cells !== scheduler.usedCells) {
+  if (cells !== -1 && cells !== scheduler.usedCells) {
     wrong.push(`the pool holds ${cells} cells, we count ${scheduler.usedCells}`)
   }
   return wrong

@@ -262,16 +262,25 @@ t.test('a window in a pool whose cells are used again: no entry loses what it st
   const twig = [...branch.slice(0, 140), ...tokens(40, 3)]
   const wanted = await cold(backend, [base.slice(0, 75), [...twig, 11], [...branch.slice(0, 100), 12], base])
   await withEngine(backend, {}, async harness => {
+    // It takes the lowest cells, and leaves them when the others have been computed behind it.
+    const first = harness.submit(ask(tokens(60, 40), { maxTokens: 500, cachePrompt: false }))
+    await new Promise(resolve => setTimeout(resolve, 30))
+    harness.engine.setPaused(first.id, true)
     await harness.run(ask(base, { maxTokens: 1 }))
     await harness.run(ask(branch, { maxTokens: 1 }))
     await harness.run(ask(twig, { maxTokens: 1 }))
-    // Others fill the pool, leave holes, and make the library look for cells from its beginning.
-    for (let i = 0; i < 12; i++)
-      await harness.run(ask(tokens(120, 50 + i), { maxTokens: 100, cachePrompt: i % 3 === 0 }))
+    harness.cancel(first.id)
+    // Others come and go; each time the library looks for cells from the pool's beginning.
+    for (let i = 0; i < 6; i++) {
+      const filler = (seed: number) => ask(tokens(120, seed), { maxTokens: 100, cachePrompt: false })
+      await Promise.all([harness.run(filler(50 + i)), harness.run(filler(60 + i))])
+    }
+    t.equal(harness.engine.stats().counters.evictedCells, 0, 'nothing was evicted')
     const prompts = [base.slice(0, 75), [...twig, 11], [...branch.slice(0, 100), 12], base]
     for (const [i, prompt] of prompts.entries()) {
       const outcome = await harness.run(ask(prompt))
       same(t, wanted[i]!, outcome, `prompt ${i}, ${cachedOf(outcome)} tokens cached`)
+      t.ok(cachedOf(outcome) >= 70)
     }
     t.equal(harness.engine.scheduler.cache.guardFailures, 0)
   })
@@ -334,4 +343,92 @@ t.test('a window and the tiers: pieces are no longer than the window, so they ar
   await store.ready
   await withEngine(backend, {}, harness => askAll(harness, 'after a restart'), store)
   t.ok(counts.disk > 300, `${counts.disk} tokens came from disk`)
+})
+
+t.test('a window and a long answer: cells taken from under it do not get into the cache', async t => {
+  const backend = await load(t, 'gemma3', 1024, 32)
+  const start = tokens(50, 1)
+  await withEngine(backend, {}, async harness => {
+    const first = harness.submit(ask(tokens(40, 40), { maxTokens: 500, cachePrompt: false }))
+    const answering = harness.submit(ask(start, { maxTokens: 300 }))
+    await new Promise(resolve => setTimeout(resolve, 100))
+    harness.cancel(first.id)
+    for (let i = 0; i < 20; i++)
+      await harness.run(ask(tokens(180, 50 + i), { maxTokens: 2, cachePrompt: false }))
+    const long = [...start, ...drawn(await answering.done).map(({ token }) => token)]
+    const cuts = [100, 149, 200, 260, 330].map((cut, i) => [...long.slice(0, cut), ...tokens(4, i)])
+    for (const [i, prompt] of cuts.entries()) {
+      const fresh = await harness.run(ask(prompt, { cachePrompt: false }))
+      const outcome = await harness.run(ask(prompt))
+      same(t, fresh, outcome, `cut ${i}, ${cachedOf(outcome)} of ${prompt.length} cached`)
+    }
+    t.equal(harness.engine.scheduler.cache.guardFailures, 0)
+  })
+})
+
+t.test('streams that outgrow the pool are preempted, and go on as if they had not been', async t => {
+  for (const kind of kinds) {
+    const prompts = [1, 2, 3].map(seed => tokens(90 + 10 * seed, seed))
+    const wanted = await cold(await load(t, kind), prompts, { maxTokens: 420 })
+    const small = await load(t, kind, 1024, 16)
+    await withEngine(small, {}, async harness => {
+      const outcomes = await Promise.all(prompts.map(prompt => harness.run(ask(prompt, { maxTokens: 420 }))))
+      for (const [i, outcome] of outcomes.entries()) same(t, wanted[i]!, outcome, `${kind}: prompt ${i}`)
+      t.ok(harness.engine.stats().counters.preemptions > 0, `${kind}: preempted`)
+    })
+  }
+})
+
+t.test('the cells that snapshots are thought to hold are those that the library has not got', async t => {
+  const backend = await load(t, 'lfm2', 1024, 32)
+  await withEngine(backend, {}, async harness => {
+    const { scheduler } = harness.engine
+    for (const [i, prompt] of families(6).entries()) {
+      await harness.run(ask(prompt, { salt: `${i % 2}`, choices: 1 + (i % 2) }))
+      if (i % 3 === 2) await harness.engine.betweenSteps(() => scheduler.prefixes.evict(100))
+    }
+    t.ok(scheduler.prefixes.idleCells() > 300)
+    await harness.engine.betweenSteps(() => undefined)
+    const free = scheduler.cells - scheduler.usedCells
+    const id = scheduler.ids.take() as number
+    const fill = async (from: number, to: number) => {
+      backend.batch.clear()
+      for (let position = from; position < to; position++)
+        backend.batch.add(20, position, id, position === to - 1)
+      return backend.decode()
+    }
+    for (let at = 0; at < free; at += 64) t.equal(await fill(at, Math.min(free, at + 64)), 'ok')
+    t.equal(await fill(free, free + 1), 'full')
+    backend.removeRange(id, 0, -1)
+    scheduler.ids.give(id)
+  })
+})
+
+t.test('anchors: what agents share is computed once, and kept for all of them', async t => {
+  for (const kind of ['mamba', 'lfm2'] as const) {
+    const backend = await load(t, kind)
+    const system = 'You know the ways of the sea, and you are brief. '.repeat(4)
+    const asks = ['a', 'bb', 'ccc', 'dddd', 'eeeee'].map(word => `${system}Say ${word}.`)
+    const segment = (text: string): GenerationRequest['prompt'] => [
+      { type: 'text', text, addSpecial: false, parseSpecial: true, anchors: [system.length, text.length] }
+    ]
+    const wanted: Outcome[] = []
+    await withEngine(backend, {}, async harness => {
+      for (const text of asks)
+        wanted.push(await harness.run(ask(text, { prompt: segment(text), cachePrompt: false })))
+    })
+    await withEngine(backend, {}, async harness => {
+      const together = await Promise.all(asks.map(text => harness.run(ask(text, { prompt: segment(text) }))))
+      for (const [i, outcome] of together.entries())
+        same(t, wanted[i]!, outcome, `${kind}: ${asks[i]!.slice(-8)}`)
+      const cached = together.map(outcome => cachedOf(outcome))
+      t.equal(
+        cached.filter(tokens => tokens > 100).length,
+        asks.length - 1,
+        `${kind}: ${cached.join(', ')} cached`
+      )
+      const other = await harness.run(ask(asks[0]!, { prompt: segment(asks[0]!), salt: 'another tenant' }))
+      t.equal(cachedOf(other), 0, 'not for another tenant')
+    })
+  }
 })

@@ -21,6 +21,8 @@ interface Row {
 }
 
 export interface SimulatedOptions {
+  /** Default `attention`. A window forgets nothing here; running states behave as llama.cpp's do. */
+  memory?: Capabilities['memory']
   cells?: number
   sequenceIds?: number
   batchRows?: number
@@ -46,6 +48,8 @@ export class SimulatedBackend implements Backend {
   failing: Error | null = null
   private readonly pool = new Set<Cell>()
   private readonly delay: number
+  /** Running states: what a sequence has been through up to a position. They come and go with no cell. */
+  private readonly states = new Map<number, { position: number; hash: number }>()
   private outputs = new Map<number, number>()
 
   constructor(options: SimulatedOptions = {}) {
@@ -56,8 +60,8 @@ export class SimulatedBackend implements Backend {
       layout: 'unified',
       sharesCells: true,
       joinsBlobs: true,
-      memory: 'attention',
-      window: 0,
+      memory: options.memory ?? 'attention',
+      window: options.memory === 'window' ? 16 : 0,
       cells,
       cellsPerSequence: Math.min(cells, trainingContext),
       sequenceIds,
@@ -94,7 +98,7 @@ export class SimulatedBackend implements Backend {
     if (this.failing) throw this.failing
     this.decodes++
     const { rows } = this.batch
-    if (this.pool.size + rows.length > this.capabilities.cells) return 'full'
+    if (!this.hasRoom(rows.length)) return 'full'
     this.outputs = new Map()
     for (const [index, row] of rows.entries()) {
       if (row.position !== this.maxPosition(row.sequence) + 1) {
@@ -103,9 +107,10 @@ export class SimulatedBackend implements Backend {
         )
       }
       this.pool.add({ position: row.position, token: row.token, sequences: new Set([row.sequence]) })
+      this.advance(row)
       if (row.output) this.outputs.set(index, nextToken(this.history(row.sequence), this.info.vocabularySize))
     }
-    this.mostUsedCells = Math.max(this.mostUsedCells, this.pool.size)
+    this.mostUsedCells = Math.max(this.mostUsedCells, this.usedCells())
     return 'ok'
   }
 
@@ -131,10 +136,16 @@ export class SimulatedBackend implements Backend {
     this.checkId(from)
     this.checkId(to)
     for (const cell of this.cellsOf(from, p0, p1)) cell.sequences.add(to)
+    // Of the range the library takes no notice.
+    const state = this.states.get(from)
+    if (state) this.states.set(to, { ...state })
   }
 
   removeRange(sequence: number, p0: number, p1: number): boolean {
     this.checkId(sequence)
+    const state = this.states.get(sequence)
+    if (state && p0 > 0 && p0 <= state.position) return false
+    this.states.delete(sequence)
     for (const cell of this.cellsOf(sequence, p0, p1)) {
       cell.sequences.delete(sequence)
       if (cell.sequences.size === 0) this.pool.delete(cell)
@@ -144,15 +155,17 @@ export class SimulatedBackend implements Backend {
 
   minPosition(sequence: number): number {
     const cells = this.cellsOf(sequence)
+    if (this.remembersState) return this.states.get(sequence)?.position ?? -1
     return cells.length === 0 ? -1 : Math.min(...cells.map(cell => cell.position))
   }
 
   maxPosition(sequence: number): number {
-    return Math.max(-1, ...this.cellsOf(sequence).map(cell => cell.position))
+    const last = Math.max(-1, ...this.cellsOf(sequence).map(cell => cell.position))
+    return this.remembersState ? Math.min(last, this.states.get(sequence)?.position ?? -1) : last
   }
 
   usedCells(): number {
-    return this.pool.size
+    return this.capabilities.memory === 'recurrent' ? -1 : this.pool.size
   }
 
   stateBytes(sequence: number): number {
@@ -201,6 +214,27 @@ export class SimulatedBackend implements Backend {
     this.pool.clear()
   }
 
+  private get remembersState(): boolean {
+    return this.capabilities.memory === 'recurrent' || this.capabilities.memory === 'hybrid'
+  }
+
+  /** States take no cells. */
+  private hasRoom(rows: number): boolean {
+    return this.capabilities.memory === 'recurrent' || this.pool.size + rows <= this.capabilities.cells
+  }
+
+  /** A state that is not the one of the tokens before a row would give wrong text without an error: here it gives one. */
+  private advance({ sequence, position }: Row): void {
+    if (!this.remembersState) return
+    const history = this.history(sequence)
+    const before = position === 0 ? undefined : this.states.get(sequence)
+    const expected = hashOf(history.slice(0, position))
+    if (position > 0 && (before?.hash !== expected || before.position !== position - 1)) {
+      throw new Error(`sequence ${sequence} at ${position} goes on from another state`)
+    }
+    this.states.set(sequence, { position, hash: hashOf(history) })
+  }
+
   /** What a sequence sees, position by position. */
   private history(sequence: number): number[] {
     const cells = this.cellsOf(sequence)
@@ -230,10 +264,14 @@ export class SimulatedBackend implements Backend {
 
 /** The model: the next token depends on all tokens before it. Token 0 ends the text. */
 export function nextToken(history: ArrayLike<number>, vocabularySize: number): number {
+  return (hashOf(history) >>> 8) % vocabularySize
+}
+
+function hashOf(history: ArrayLike<number>): number {
   let hash = 2166136261
   for (let i = 0; i < history.length; i++)
     hash = Math.imul(hash ^ ((history[i] as number) + 1), 16777619) >>> 0
-  return (hash >>> 8) % vocabularySize
+  return hash
 }
 
 /** What a request must generate, computed without batch, cache or pool. */
