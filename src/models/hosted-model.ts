@@ -10,6 +10,7 @@ import { SteadyEngine } from './steady-engine.js'
 import { SupervisedModel } from './supervisor.js'
 import type { SupervisorOptions } from './supervisor-options.js'
 import { type Engine, type LoadStatus, type Model, type ModelState, ModelUnavailableError } from './types.js'
+import { Usage } from './usage.js'
 
 /** What a model gets when it is loaded now, and what that takes. */
 export interface ModelPlan {
@@ -49,8 +50,6 @@ export const defaultHostingTimes: HostingTimes = {
   onDemandTtlMs: 300_000
 }
 
-/** Between getting the engine and sending it a request lies the rendering of a template: the model is not unloaded. */
-const grantMs = 2000
 /** What a request in flight may take when its model is unloaded under it, which only happens in a race. */
 const evictMs = 30_000
 
@@ -72,14 +71,9 @@ export class HostedModel implements Model, Resident {
   readonly #loadTimes: LoadTimes
   readonly #times: HostingTimes
   readonly #clock: Clock
+  readonly #usage: Usage
   readonly #fileBytes: number
   #plan: ModelPlan | null = null
-  /** Requests in flight. */
-  #active = 0
-  /** Callers that have the engine and have not sent their request yet; a function takes one back. */
-  readonly #grants: Array<() => void> = []
-  #waiting = 0
-  #lastUsed: number
   #admission: Promise<void> | null = null
   #unloading: Promise<DrainResult> | null = null
   #gate: { opened: Promise<void>; open(): void } | null = null
@@ -87,7 +81,6 @@ export class HostedModel implements Model, Resident {
   #onDemand = false
   #closed = false
   #cancelTtl: () => void = () => {}
-  #idleListeners: Array<() => void> = []
 
   constructor(
     options: ModelOptions,
@@ -102,7 +95,10 @@ export class HostedModel implements Model, Resident {
     this.#loadTimes = shared.loadTimes
     this.#times = shared.times
     this.#clock = supervision.clock ?? systemClock
-    this.#lastUsed = this.#clock.now()
+    this.#usage = new Usage(this.#clock, () => {
+      this.#armTtl()
+      this.#residency.touched()
+    })
     const file = statSync(options.file, { throwIfNoEntry: false })
     this.created = Math.floor((file?.mtimeMs ?? Date.now()) / 1000)
     this.#fileBytes = file?.size ?? 0
@@ -116,14 +112,8 @@ export class HostedModel implements Model, Resident {
       current: () => this.#supervised.current,
       acquire: () => this.#acquire(),
       closed: () => this.#closed,
-      onStart: () => {
-        this.#active++
-        this.#grants.shift()?.()
-      },
-      onEnd: () => {
-        this.#active--
-        this.#rested()
-      }
+      onStart: () => this.#usage.begin(),
+      onEnd: () => this.#usage.end()
     })
   }
 
@@ -144,7 +134,7 @@ export class HostedModel implements Model, Resident {
       return { state, progress: this.progress, estimatedMs: Math.max(0, Math.round(estimatedMs - spent)) }
     }
     if (state === 'failed' && restarting) return { state: 'restarting', progress: 0, estimatedMs }
-    const coming = this.#admission !== null || this.#waiting > 0
+    const coming = this.#admission !== null || this.#usage.waiting > 0
     return coming && state !== 'ready' ? { state: 'waiting', progress: 0, estimatedMs } : null
   }
 
@@ -183,21 +173,21 @@ export class HostedModel implements Model, Resident {
   }
 
   get inUse(): boolean {
-    return this.#active + this.#grants.length + this.#waiting > 0
+    return this.#usage.inUse
   }
 
   /** Requests in flight. */
   get active(): number {
-    return this.#active
+    return this.#usage.active
   }
 
   get lastUsed(): number {
-    return this.#lastUsed
+    return this.#usage.lastUsed
   }
 
   /** Milliseconds for which nobody has used it; 0 while somebody does. */
   get idleMs(): number {
-    return this.inUse ? 0 : this.#clock.now() - this.#lastUsed
+    return this.#usage.idleMs
   }
 
   /** Whether it is loaded and serves. */
@@ -228,8 +218,8 @@ export class HostedModel implements Model, Resident {
     if (this.#supervised.state === 'unloaded') this.#onDemand = true
     this.#used()
     if (this.#supervised.current === null || this.#gate !== null) {
-      await this.#waitFor(() => this.#ready({ gated: true, insist: false }))
-    } else this.#grant()
+      await this.#usage.during(this.#inTime(this.#ready({ gated: true, insist: false })))
+    } else this.#usage.grant()
     return this.#steady
   }
 
@@ -241,7 +231,7 @@ export class HostedModel implements Model, Resident {
     this.#onDemand = false
     this.#used()
     if (this.#supervised.current === null) {
-      await this.#waitFor(() => this.#ready({ gated: false, insist: true }))
+      await this.#usage.during(this.#inTime(this.#ready({ gated: false, insist: true })))
     } else this.#armTtl()
   }
 
@@ -268,7 +258,7 @@ export class HostedModel implements Model, Resident {
   close(options: { timeoutMs: number }): Promise<DrainResult> {
     this.#closed = true
     this.#cancelTtl()
-    for (const take of [...this.#grants]) take()
+    this.#usage.revokeGrants()
     return this.#supervised.close(options)
   }
 
@@ -303,8 +293,7 @@ export class HostedModel implements Model, Resident {
 
   /** Resolves when no request is in flight, and nobody is about to send one. */
   idle(): Promise<void> {
-    if (this.#active + this.#grants.length === 0) return Promise.resolve()
-    return new Promise(resolve => this.#idleListeners.push(resolve))
+    return this.#usage.idle()
   }
 
   /** For a request that lost its engine. It is work in flight: nothing holds it back. */
@@ -314,20 +303,8 @@ export class HostedModel implements Model, Resident {
   }
 
   #used(): void {
-    this.#lastUsed = this.#clock.now()
+    this.#usage.touch()
     this.#cancelTtl()
-  }
-
-  /** Counts the caller as waiting, ends its wait after the load timeout, and grants it the engine. */
-  async #waitFor(work: () => Promise<void>): Promise<void> {
-    this.#waiting++
-    try {
-      await this.#inTime(work())
-      this.#grant()
-    } finally {
-      this.#waiting--
-      this.#rested()
-    }
   }
 
   /** Through every reason to wait, until the engine is there. */
@@ -387,36 +364,12 @@ export class HostedModel implements Model, Resident {
     }
   }
 
-  #grant(): void {
-    let cancel = () => {}
-    const take = () => {
-      cancel()
-      const at = this.#grants.indexOf(take)
-      if (at >= 0) this.#grants.splice(at, 1)
-    }
-    cancel = this.#clock.after(grantMs, () => {
-      take()
-      this.#rested()
-    })
-    this.#grants.push(take)
-  }
-
-  /** Somebody is done with it: was that the last one? */
-  #rested(): void {
-    if (this.#active + this.#grants.length > 0) return
-    for (const listener of this.#idleListeners.splice(0)) listener()
-    if (this.inUse) return
-    this.#lastUsed = this.#clock.now()
-    this.#armTtl()
-    this.#residency.touched()
-  }
-
   #armTtl(): void {
     this.#cancelTtl()
     const { ttlMs, onDemandTtlMs } = this.#times
     const ttl = this.#options.ttlMs ?? (this.#onDemand ? onDemandTtlMs : ttlMs)
-    if (ttl === 0 || this.pinned || this.inUse || this.#supervised.current === null) return
-    const left = Math.max(0, ttl - (this.#clock.now() - this.#lastUsed))
+    if (ttl === 0 || this.#closed || this.pinned || this.inUse || this.#supervised.current === null) return
+    const left = Math.max(0, ttl - this.#usage.idleMs)
     this.#cancelTtl = this.#clock.after(left, () => {
       if (!this.inUse) void this.unload({ timeoutMs: evictMs })
     })
