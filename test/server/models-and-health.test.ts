@@ -45,7 +45,11 @@ t.test('health by the state of the default model', async t => {
   models.model.info = null
   t.strictSame(await statuses(), [200, 503, 503, 503])
   const loading = await app.inject('/health')
-  t.match(loading.json(), { status: 'down', reason: 'loading', models: [{ id: 'fake', state: 'loading', progress: 1 }] })
+  t.match(loading.json(), {
+    status: 'down',
+    reason: 'loading',
+    models: [{ id: 'fake', state: 'loading', progress: 1 }]
+  })
   t.strictSame(violations('ErrorResponse', loading.json()), [])
 
   models.model.info = info
