@@ -14,6 +14,8 @@ import { TierStore } from './tiers/store.js'
 
 /** llama.cpp's own limit; more than this aborts the process. */
 const SEQUENCE_IDS = 256
+/** Beside one for each running stream: snapshots of prefixes, and scratch. */
+const SPARE_IDS = 16
 
 function send(message: FromEngine): void {
   if (process.connected) process.send?.(message)
@@ -53,6 +55,7 @@ async function main(): Promise<void> {
       model: config.model,
       contextCells: config.contextCells,
       sequenceIds: SEQUENCE_IDS,
+      fewestSequenceIds: Math.min(SEQUENCE_IDS, config.parallel + SPARE_IDS),
       batchRows: config.batchRows,
       threads: config.threads,
       gpuLayers: config.gpuLayers,

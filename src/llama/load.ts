@@ -15,7 +15,7 @@ import {
 } from './layout.js'
 import { type Functions, type Library, loadLibrary } from './library.js'
 import { causeIn, type LogMode } from './log.js'
-import { availableMemory, type ContextBytes, estimateContext } from './memory.js'
+import { availableMemory, type ContextBytes, estimateContext, sequenceIdsWithin } from './memory.js'
 import { type ModelFile, readModelFiles } from './model-file.js'
 import { gpuLayersFor } from './offload.js'
 
@@ -26,6 +26,8 @@ export interface BackendOptions {
   contextCells: number
   /** 1..256. */
   sequenceIds?: number
+  /** So few of them will do for a model whose every id takes a running state of megabytes. Default: no fewer. */
+  fewestSequenceIds?: number
   /** Most rows of one decode; at most the number of cells. */
   batchRows: number
   /** Rows computed at once inside a decode. Fewer than batchRows saves memory, but a failure may leave half a batch. */
@@ -71,12 +73,15 @@ export function loadModel(
 }
 
 async function loadNext(
-  options: BackendOptions,
+  wanted: BackendOptions,
   onProgress?: (fraction: number) => void
 ): Promise<LoadedModel> {
-  checkOptions(options)
-  const files = readModelFiles(options.model)
+  checkOptions(wanted)
+  const files = readModelFiles(wanted.model)
   const header = files[0]!.header
+  const most = wanted.sequenceIds ?? maxSequenceIds
+  const fewest = wanted.fewestSequenceIds ?? most
+  const options = { ...wanted, sequenceIds: sequenceIdsWithin(header, { most, fewest }, availableMemory()) }
   const library = loadLibrary({ log: options.log ?? 'silent', wantsGpu: options.gpuLayers !== 0 })
   const device = computeDevice(library.devices, options.gpuLayers !== 0)
   const bytes = refuseOversized(library, options, header, files, device)
@@ -107,6 +112,7 @@ function checkOptions(options: BackendOptions): void {
   }
   whole('contextCells', options.contextCells, 0, 0x7fffff00)
   whole('sequenceIds', options.sequenceIds, 1, maxSequenceIds)
+  whole('fewestSequenceIds', options.fewestSequenceIds, 1, options.sequenceIds ?? maxSequenceIds)
   whole('batchRows', options.batchRows, 1, 1 << 20)
   whole('microBatchRows', options.microBatchRows, 1, options.batchRows)
   whole('outputRows', options.outputRows, 1, options.batchRows)

@@ -77,6 +77,27 @@ export function bytesPerCell(header: GgufHeader, cacheTypeK: string, cacheTypeV:
   return bytes
 }
 
+/** Share of the available memory that running states may take beyond the fewest that will do. */
+const STATE_SHARE = 1 / 8
+
+/**
+ * How many sequence ids a context should have. Each has a running state of its own, allocated with the context: a few
+ * kilobytes, tens of megabytes, or, with attention layers only, nothing.
+ *
+ * @param most wanted where they cost little.
+ * @param fewest had at any price.
+ * @param available bytes.
+ */
+export function sequenceIdsWithin(
+  header: GgufHeader,
+  { most, fewest }: { most: number; fewest: number },
+  available: number
+): number {
+  const bytes = recurrentBytes(header)
+  if (bytes === 0) return most
+  return Math.min(most, Math.max(fewest, Math.floor((available * STATE_SHARE) / bytes)))
+}
+
 /** Bytes of the running state of one sequence; 0 for a model of attention layers only. Kept in f32. */
 function recurrentBytes(header: GgufHeader): number {
   const arch = metadataString(header, 'general.architecture') ?? ''

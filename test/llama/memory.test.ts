@@ -1,7 +1,7 @@
 import os from 'node:os'
 import t from 'tap'
 import { readGguf } from '../../src/llama/gguf.js'
-import { availableMemory, bytesPerCell, estimateContext } from '../../src/llama/memory.js'
+import { availableMemory, bytesPerCell, estimateContext, sequenceIdsWithin } from '../../src/llama/memory.js'
 import { feed, small, smallModel, someTokens, tiny } from './support/backends.js'
 
 const shape = {
@@ -68,4 +68,14 @@ t.test('the sum covers what llama.cpp says it allocates', async t => {
 t.test('available memory is a part of what the machine has', async t => {
   const bytes = availableMemory()
   t.ok(bytes > 50e6 && bytes <= os.totalmem(), `${bytes}`)
+})
+
+t.test('fewer sequence ids where each takes a large state', async t => {
+  const wanted = { most: 256, fewest: 20 }
+  const header = readGguf((await tiny(t, 'mamba')).info.path)
+  const state = estimateContext(header, 300, { ...shape, sequenceIds: 1 }).recurrent
+  t.equal(sequenceIdsWithin(header, wanted, 2 ** 40), 256)
+  t.equal(sequenceIdsWithin(header, wanted, state * 8 * 100), 100)
+  t.equal(sequenceIdsWithin(header, wanted, 0), 20)
+  t.equal(sequenceIdsWithin(readGguf(smallModel), wanted, 0), 256, 'attention needs none')
 })
