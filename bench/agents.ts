@@ -3,11 +3,13 @@
  * time. What counts is how soon an answer begins when it is an agent's turn again.
  */
 import { assertWhole, firstTokenMs, type Message, type StreamResult, stream } from './support/client.js'
-import { chosen, octavoCommand, peerCommand, readOptions } from './support/options.js'
+import { chosen, octavoCommand, octavoKnows, peerCommand, readOptions } from './support/options.js'
 import { main, Report } from './support/report.js'
 import { against, column, rounds } from './support/rounds.js'
+import type { Server } from './support/server.js'
 import { median, percentile, sum } from './support/statistics.js'
-import { fixed, milliseconds, percent, ratio, table } from './support/table.js'
+import { fixed, mebibytes, milliseconds, percent, ratio, table } from './support/table.js'
+import { readTiers, type Source, type TierFigures, withCacheFolder } from './support/tiers.js'
 import { learnTokenRate } from './support/tokens.js'
 
 interface Turn {
@@ -19,11 +21,15 @@ interface Turn {
   cachedTokens: number
   /** How many of the prompt's tokens the server has seen before at the same place. */
   knownTokens: number
+  /** Only Octavo tells. */
+  source: Source | null
 }
 
 interface Run {
   ms: number
   turns: Turn[]
+  /** When the last turn had ended; likewise. */
+  tiers: TierFigures | null
 }
 
 await main(async () => {
@@ -36,19 +42,24 @@ await main(async () => {
     words: { default: '40', help: 'words of its later messages' },
     tokens: { default: '48', help: 'tokens of an answer' }
   })
-  const commands = chosen(options, [
-    octavoCommand(options),
-    peerCommand(options, 'llama-server default'),
-    peerCommand(options, 'llama-server -np 16 -kvu', ['-np', '16', '-kvu'])
-  ])
-  const report = new Report('agents', options, commands)
   const [agents, turns, tokens] = [
     options.number('agents'),
     options.number('turns'),
     options.number('tokens')
   ]
 
-  const samples = await rounds(report, commands, options.runs, async (server, key): Promise<Run> => {
+  const onDisk = octavoKnows(options, '--cache-dir')
+  const { commands, report, samples } = await withCacheFolder(async folder => {
+    const commands = chosen(options, [
+      octavoCommand(options, 'octavo', onDisk ? ['--cache-dir', folder] : []),
+      peerCommand(options, 'llama-server default'),
+      peerCommand(options, 'llama-server -np 16 -kvu', ['-np', '16', '-kvu'])
+    ])
+    const report = new Report('agents', options, commands)
+    return { commands, report, samples: await rounds(report, commands, options.runs, run) }
+  })
+
+  async function run(server: Server, key: string): Promise<Run> {
     const prompts = options.prompts.with(key)
     const rate = await learnTokenRate(server)
     const system: Message = { role: 'system', content: prompts.text('shared', options.number('shared')) }
@@ -72,7 +83,11 @@ await main(async () => {
           ? 0
           : sharedTokens
       const knownTokens = Math.min(known, promptTokens)
-      done.push({ agent, turn, firstTokenMs: firstTokenMs(result), promptTokens, cachedTokens, knownTokens })
+      done.push({
+        ...{ agent, turn, promptTokens, cachedTokens, knownTokens },
+        firstTokenMs: firstTokenMs(result),
+        source: result.source ?? null
+      })
       last[agent] = result
     }
 
@@ -92,8 +107,8 @@ await main(async () => {
         }
       })
     )
-    return { ms: performance.now() - startedAt, turns: done }
-  })
+    return { ms: performance.now() - startedAt, turns: done, tiers: await readTiers(server) }
+  }
 
   const base = commands[0]!.name
   const typical = (name: string, figure: (run: Run) => number) => median(column(samples, name, figure))
@@ -102,7 +117,8 @@ await main(async () => {
       run.turns.filter(turn => turn.turn > 0).map(turn => turn.firstTokenMs),
       q
     )
-  const total = (figure: keyof Turn) => (run: Run) => sum(run.turns.map(turn => turn[figure]))
+  const total = (figure: Exclude<keyof Turn, 'source'>) => (run: Run) =>
+    sum(run.turns.map(turn => turn[figure]))
   report.print(
     table(
       [
@@ -133,5 +149,59 @@ await main(async () => {
       })
     )
   )
+  const octavo = commands.map(({ name }) => name).find(name => samples.get(name)?.some(one => one.tiers))
+  if (octavo !== undefined) {
+    const from = (tier: keyof Source) => (one: Run) => sum(one.turns.map(turn => turn.source?.[tier] ?? 0))
+    const moved = (of: (tiers: TierFigures) => number | undefined) => (one: Run) =>
+      (one.tiers && of(one.tiers)) ?? Number.NaN
+    const share = (tier: keyof Source) =>
+      percent(typical(octavo, from(tier)) / typical(octavo, total('promptTokens')))
+    report.print(
+      table(
+        [
+          `${octavo}: prompt tokens from`,
+          'the pool',
+          'RAM',
+          'disk',
+          'saved to RAM',
+          'back from RAM',
+          'written',
+          'read'
+        ],
+        [
+          [
+            'share, bytes',
+            share('resident'),
+            share('ram'),
+            share('disk'),
+            mebibytes(
+              typical(
+                octavo,
+                moved(({ ram }) => ram.spilled)
+              )
+            ),
+            mebibytes(
+              typical(
+                octavo,
+                moved(({ ram }) => ram.restored)
+              )
+            ),
+            mebibytes(
+              typical(
+                octavo,
+                moved(({ disk }) => disk?.spilled)
+              )
+            ),
+            mebibytes(
+              typical(
+                octavo,
+                moved(({ disk }) => disk?.restored)
+              )
+            )
+          ]
+        ]
+      )
+    )
+  }
   report.save({ samples: Object.fromEntries(samples) })
 })

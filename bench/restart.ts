@@ -2,15 +2,13 @@
  * The same long prompt from everywhere it can come from: computed, still in the pool, pushed out to RAM by other
  * prompts, and read from disk after the server was ended (SIGTERM), or killed, and started again.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import os from 'node:os'
-import path from 'node:path'
 import { assertWhole, firstTokenMs, stream } from './support/client.js'
 import { chosen, octavoCommand, octavoKnows, peerCommand, readOptions } from './support/options.js'
 import { main, Report } from './support/report.js'
 import { type Command, type Server, startServer, withServer } from './support/server.js'
 import { median } from './support/statistics.js'
-import { fixed, milliseconds, percent, ratio, table } from './support/table.js'
+import { fixed, mebibytes, milliseconds, percent, ratio, table } from './support/table.js'
+import { readTiers, type Source, type TierFigures, withCacheFolder } from './support/tiers.js'
 import { learnTokenRate, wordsFor } from './support/tokens.js'
 
 /** Milliseconds to the first token, and how many of the prompt's tokens were not computed. */
@@ -18,6 +16,8 @@ interface Answer {
   firstTokenMs: number
   cached: number
   promptTokens: number
+  /** Only Octavo tells. */
+  source: Source | null
 }
 
 interface Run {
@@ -31,7 +31,12 @@ interface Run {
   /** From SIGTERM to the end of the process, milliseconds. */
   endMs: number
   readyMs: number
+  /** Of the second server, before it is killed; likewise. */
+  tiers: TierFigures | null
 }
+
+/** Enough that some of them are text. */
+const answerTokens = 16
 
 const stages = ['cold', 'hot', 'pushedOut', 'afterRestart', 'afterKill'] as const
 
@@ -44,36 +49,37 @@ await main(async () => {
     },
     { ctxSize: 16_384 }
   )
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'octavo-bench-cache-'))
   const onDisk = octavoKnows(options, '--cache-dir')
-  const commands = chosen(options, [
-    octavoCommand(options, 'octavo', onDisk ? ['--cache-dir', folder] : []),
-    peerCommand(options, 'llama-server default')
-  ])
-  const report = new Report('restart', options, commands)
-  const samples = new Map(commands.map(command => [command.name, [] as Run[]]))
-  try {
+  const { commands, report, samples } = await withCacheFolder(async folder => {
+    const commands = chosen(options, [
+      octavoCommand(options, 'octavo', onDisk ? ['--cache-dir', folder] : []),
+      peerCommand(options, 'llama-server default')
+    ])
+    const report = new Report('restart', options, commands)
+    const samples = new Map(commands.map(command => [command.name, [] as Run[]]))
     for (let round = 1; round <= options.runs; round++) {
       for (const command of commands) {
         samples.get(command.name)!.push(await run(command, `round ${round}`))
         report.progress(`round ${round} of ${options.runs}, ${command.name}`)
       }
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+    return { commands, report, samples }
+  })
 
   async function run(command: Command, key: string): Promise<Run> {
     const prompts = options.prompts.with(key)
     let words = 0
     const ask = async (server: Server, name: string): Promise<Answer> => {
-      const messages = [{ role: 'user' as const, content: prompts.text(name, words) }]
-      const result = await stream(server, { messages, tokens: 4 })
-      assertWhole([result], 4, server.name)
+      // Without a question a small model may answer with nothing but empty lines, which are no text in a chat.
+      const content = `${prompts.text(name, words)}\n\nWhat is this about? Answer in one sentence.`
+      const messages = [{ role: 'user' as const, content }]
+      const result = await stream(server, { messages, tokens: answerTokens })
+      assertWhole([result], answerTokens, server.name)
       return {
         firstTokenMs: firstTokenMs(result),
         cached: result.cachedTokens,
-        promptTokens: result.promptTokens
+        promptTokens: result.promptTokens,
+        source: result.source ?? null
       }
     }
     const first = await startServer(command)
@@ -98,8 +104,9 @@ await main(async () => {
       const afterRestart = await ask(server, 'prompt')
       await ask(server, 'second')
       await new Promise(resolve => setTimeout(resolve, options.number('settle') * 1000))
+      const tiers = await readTiers(server)
       await server.stop('SIGKILL')
-      return { afterRestart, readyMs: server.readyMs }
+      return { afterRestart, readyMs: server.readyMs, tiers }
     })
     const afterKill = await withServer(command, server => ask(server, 'second'))
     return { ...part, ...again, afterKill, endMs }
@@ -149,6 +156,47 @@ await main(async () => {
       ])
     )
   )
+  const octavo = [...samples].find(([, runs]) => runs.some(one => one.tiers))
+  if (octavo) {
+    const [name, runs] = octavo
+    const tokensFrom = (stage: (typeof stages)[number], tier: keyof Source) =>
+      fixed(median(runs.map(one => one[stage].source?.[tier] ?? Number.NaN)))
+    report.print(
+      table(
+        [`${name}: tokens from`, 'cold', 'hot', 'pushed out', 'after restart', 'after kill -9'],
+        (['resident', 'ram', 'disk'] as const).map(tier => [
+          tier === 'resident' ? 'the pool' : tier,
+          ...stages.map(stage => tokensFrom(stage, tier))
+        ])
+      )
+    )
+    const figure = (of: (tiers: TierFigures) => number | undefined) =>
+      median(runs.map(one => (one.tiers && of(one.tiers)) ?? Number.NaN))
+    report.print(
+      table(
+        [
+          `${name}, second server`,
+          'on disk',
+          'pieces',
+          'read back',
+          'piece from disk',
+          'from RAM',
+          'computed'
+        ],
+        [
+          [
+            'median',
+            mebibytes(figure(({ disk }) => disk?.used)),
+            fixed(figure(({ disk }) => disk?.pieces)),
+            mebibytes(figure(({ disk }) => disk?.restored)),
+            milliseconds(figure(({ costs }) => costs.disk)),
+            milliseconds(figure(({ costs }) => costs.ram)),
+            milliseconds(figure(({ costs }) => costs.compute))
+          ]
+        ]
+      )
+    )
+  }
   if (!onDisk) report.print('This build of Octavo keeps no cache on disk.')
   report.save({ samples: Object.fromEntries(samples) })
 })

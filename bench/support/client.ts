@@ -3,6 +3,7 @@
  * client burns is missing elsewhere. It reads the arrival time and the few fields that are measured, nothing more.
  */
 import http from 'node:http'
+import type { Source } from './tiers.js'
 
 export interface Message {
   role: 'system' | 'user' | 'assistant'
@@ -35,6 +36,8 @@ export interface StreamResult {
   promptTokens: number
   completionTokens: number
   cachedTokens: number
+  /** Where those came from; only Octavo tells. */
+  source?: Source
   finishReason: string | null
   /** `[DONE]` was seen. */
   done: boolean
@@ -169,6 +172,7 @@ interface Chunk {
     prompt_tokens: number
     completion_tokens: number
     prompt_tokens_details?: { cached_tokens?: number }
+    octavo_cache?: Source
   } | null
   error?: unknown
 }
@@ -208,6 +212,7 @@ function readData(data: string, now: number, result: StreamResult): void {
     result.promptTokens = chunk.usage.prompt_tokens
     result.completionTokens = chunk.usage.completion_tokens
     result.cachedTokens = chunk.usage.prompt_tokens_details?.cached_tokens ?? 0
+    if (chunk.usage.octavo_cache) result.source = chunk.usage.octavo_cache
   }
 }
 
