@@ -41,6 +41,9 @@ export async function loadBackend(
   return backend
 }
 
+/** Handing a decode to another thread and back costs 0.2 ms: a tenth of a small model's step (docs/performance.md). */
+const SHORT_DECODE_MS = 5
+
 class LlamaBackend implements Backend, SamplerHost {
   readonly info: ModelInfo
   capabilities: Capabilities
@@ -56,6 +59,7 @@ class LlamaBackend implements Backend, SamplerHost {
   readonly #samplers = new Set<NativeSampler>()
   #sizes: StateSizes | undefined
   #decoding = false
+  #lastDecode = { rows: 0, ms: 0 }
   #disposed = false
   #freed = false
   #logitsAddress: Pointer = null
@@ -95,6 +99,32 @@ class LlamaBackend implements Backend, SamplerHost {
     }
   }
 
+  /** A step as long as the last one of this many rows, or fewer, would not be worth a change of threads. */
+  #isShort(rows: number): boolean {
+    return rows <= this.#lastDecode.rows && this.#lastDecode.ms < SHORT_DECODE_MS
+  }
+
+  /** On this thread, after a turn of the event loop: messages come in between two steps. */
+  async #decodeHere(struct: NativeBatch['struct']): Promise<number> {
+    await new Promise(setImmediate)
+    const begun = performance.now()
+    const code = this.functions.llama_decode(this.context, struct)
+    this.#lastDecode = { rows: struct.n_tokens, ms: performance.now() - begun }
+    return code
+  }
+
+  /** On another thread: messages come in meanwhile. */
+  async #decodeElsewhere(struct: NativeBatch['struct']): Promise<number> {
+    const begun = performance.now()
+    const code = await new Promise<number>((resolve, reject) => {
+      this.functions.llama_decode.async(this.context, struct, (error, result) =>
+        error ? reject(error) : resolve(result)
+      )
+    })
+    this.#lastDecode = { rows: struct.n_tokens, ms: performance.now() - begun }
+    return code
+  }
+
   async decode(): Promise<'ok' | 'full'> {
     this.#assertIdle()
     const { struct, length } = this.batch
@@ -104,11 +134,7 @@ class LlamaBackend implements Backend, SamplerHost {
     this.batch.computed(0)
     let code: number
     try {
-      code = await new Promise<number>((resolve, reject) => {
-        this.functions.llama_decode.async(this.context, struct, (error, result) =>
-          error ? reject(error) : resolve(result)
-        )
-      })
+      code = await (this.#isShort(length) ? this.#decodeHere(struct) : this.#decodeElsewhere(struct))
     } finally {
       this.#decoding = false
       this.#freeWhenUnused()

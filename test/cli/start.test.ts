@@ -44,7 +44,11 @@ t.test('what a person did wrong is one line, never a stack trace', async t => {
     [file('damaged.gguf'), 1, /^octavo: [^\n]*damaged\.gguf [^\n]*\n$/],
     [file('vocabulary.gguf'), 1, /^octavo: vocabulary\.gguf holds a vocabulary only, no weights\n$/],
     [['--port', port], 1, /^octavo: port \d+ of 127\.0\.0\.1 is in use; choose another with --port\n$/],
-    [['--port', '0', '-c', '2000000000'], 1, /^octavo: MiniMind2[^\n]* takes [\d.]+ GiB of memory, [^\n]+\n$/],
+    [
+      ['--port', '0', '-c', '2000000000'],
+      1,
+      /^octavo: MiniMind2[^\n]* takes [\d.]+ GiB of memory, [^\n]+\n$/
+    ],
     [['-m', 'hf:nobody'], 1, /^octavo: hf:nobody: should be hf:owner\/repo:quant/]
   ]
   for (const [args, code, line] of cases) {

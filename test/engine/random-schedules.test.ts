@@ -48,6 +48,7 @@ const pool = fc.record({
   sequenceIds: fc.constantFrom(8, 16, 64),
   memory: fc.constantFrom('attention', 'attention', 'window', 'recurrent', 'hybrid'),
   tiers: fc.boolean(),
+  device: fc.constantFrom('none', 'CPU'),
   batchRows: fc.constantFrom(8, 64),
   invariantRows: fc.constantFrom(0, 6),
   parallel: fc.constantFrom(1, 3, 8)

@@ -29,6 +29,7 @@ export interface SimulatedOptions {
   vocabularySize?: number
   trainingContext?: number
   invariantRows?: number
+  device?: string
   /** Milliseconds of real time per decode; 0: only a turn of the event loop. */
   delay?: number
 }
@@ -85,7 +86,7 @@ export class SimulatedBackend implements Backend {
       eosText: '',
       addsBos: false,
       tokenizer: 'simulated',
-      device: 'none',
+      device: options.device ?? 'none',
       libraryVersion: '0',
       fingerprint: 'simulated'
     }

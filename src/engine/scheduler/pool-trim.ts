@@ -1,9 +1,9 @@
 import type { Scheduler } from './scheduler.js'
 
 /** Idle entries that nobody has used for this long leave a busy pool, milliseconds. */
-const COLD_AFTER = 2000
+const COLD_AFTER = 100
 /** Idle cells that may stay beside the streams' own, whatever their age. */
-const LEAST_IDLE = 512
+const LEAST_IDLE = 256
 /** Cells that leave after one step at most: each piece that was not saved before costs about half a millisecond. */
 const MOST_PER_STEP = 512
 /** Compaction pays when the highest used cell may lie this many times beyond what is used, and not more often. */
@@ -34,7 +34,7 @@ export class PoolTrim {
     if (!scheduler.running.some(stream => stream.decoding)) return
     const { cache } = scheduler
     const idle = cache.idleCells()
-    const spare = Math.max(LEAST_IDLE, (scheduler.usedCells - idle) / 4)
+    const spare = Math.max(LEAST_IDLE, (scheduler.usedCells - idle) / 8)
     if (idle > spare) cache.evict(Math.min(MOST_PER_STEP, Math.ceil(idle - spare)), COLD_AFTER)
     this.compactIfSparse(scratch)
   }

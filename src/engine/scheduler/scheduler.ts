@@ -74,6 +74,14 @@ export class Scheduler {
     this.shapes = new ReproducibleShapes(batchRows, Math.min(backend.capabilities.invariantRows, batchRows))
   }
 
+  /**
+   * On a CPU prompt rows go over tiles of cells, and skip a tile that none of 64 rows looks at; rows of other streams
+   * among them would make every tile count. Running streams then have a decode of their own in each step.
+   */
+  private get splitsSteps(): boolean {
+    return this.backend.info.device === 'CPU'
+  }
+
   /** Puts RAM and disk below the pool. `awaken` is called when something arrives between steps. */
   useTiers(store: TierStore, awaken: () => void): void {
     const { backend, cache, ids } = this
@@ -334,7 +342,11 @@ export class Scheduler {
     }
     const reproducible = active.filter(stream => stream.reproducible)
     const others = active.filter(stream => !stream.reproducible)
-    add(this.mixedBatch(others, batchRows, free))
+    const mixed = this.mixedBatch(others, batchRows, free)
+    if (this.splitsSteps) {
+      add(mixed.filter(chunk => chunk.stream.decoding))
+      add(mixed.filter(chunk => !chunk.stream.decoding))
+    } else add(mixed)
     // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
     if (this.shapes.shared) add(this.mixedBatch(reproducible, this.shapes.invariantRows, free))
     else
@@ -353,7 +365,8 @@ export class Scheduler {
     const prompts = streams.filter(stream => !stream.decoding)
     if (prompts.length === 0) return batch
     const depth = Math.max(...prompts.map(stream => stream.computed))
-    const rows = Math.min(this.budget.promptRows(shapeOf(batch), depth), Math.max(0, room - batch.length))
+    const wanted = this.budget.promptRows(shapeOf(batch), depth, this.splitsSteps)
+    const rows = Math.min(wanted, Math.max(0, room - batch.length))
     const shares = sharePromptRows(prompts, rows)
     for (const [i, stream] of prompts.entries()) batch.push(...chunkOf(stream, shares[i] as number))
     return batch

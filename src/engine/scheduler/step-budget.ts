@@ -26,22 +26,27 @@ export class StepBudget {
    * How many prompt rows a step may take in beside its decode rows.
    * @param decode the rows of running streams.
    * @param promptDepth position at which the prompts continue, about.
+   * @param apart they are computed by themselves, after the decode rows.
    */
-  promptRows(decode: StepShape, promptDepth: number): number {
+  promptRows(decode: StepShape, promptDepth: number, apart = false): number {
     const room = this.options.batchRows - decode.rows
     const target = decode.rows > 0 ? this.options.targetMs : this.options.idleTargetMs
-    const least = Math.min(room, Math.max(CHUNK_ROWS - decode.rows, 1))
+    const least = Math.min(room, apart ? CHUNK_ROWS : Math.max(CHUNK_ROWS - decode.rows, 1))
     let rows = least
     while (rows < room) {
       const more = Math.min(room, rows + CHUNK_ROWS)
-      const predicted = this.cost.predict({
-        rows: decode.rows + more,
-        depth: decode.depth + more * (promptDepth + more / 2)
-      })
+      const predicted = this.predict(decode, { rows: more, depth: more * (promptDepth + more / 2) }, apart)
       // Nothing known yet: begin small where someone is waiting for the next token.
       if (predicted === null ? decode.rows > 0 : predicted > target) break
       rows = more
     }
     return rows
+  }
+
+  private predict(decode: StepShape, prompt: StepShape, apart: boolean): number | null {
+    if (!apart)
+      return this.cost.predict({ rows: decode.rows + prompt.rows, depth: decode.depth + prompt.depth })
+    const alone = this.cost.predict(prompt)
+    return alone === null ? null : alone + (decode.rows > 0 ? (this.cost.predict(decode) ?? 0) : 0)
   }
 }
