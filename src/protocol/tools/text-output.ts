@@ -3,6 +3,8 @@ import type { AnswerEvent } from './events.js'
 
 export class TextOutput {
   private blanks = ''
+  /** A marker has been among the text. */
+  private marked = false
 
   constructor(
     private readonly type: 'content' | 'reasoning',
@@ -12,8 +14,8 @@ export class TextOutput {
   ) {}
 
   write(text: string): void {
-    let fresh = this.blanks + text
-    if (this.trimStart) fresh = fresh.trimStart()
+    const all = this.blanks + text
+    const fresh = this.trimStart && all.trim() !== '' ? all.trimStart() : all
     const kept = fresh.trimEnd()
     this.blanks = fresh.slice(kept.length)
     if (kept === '') return
@@ -23,13 +25,15 @@ export class TextOutput {
 
   /** A marker follows: blanks before it belong to the markup. */
   drop(trimNext = true): void {
+    this.marked = true
     this.blanks = ''
     this.trimStart = trimNext
   }
 
-  /** The answer is over: blanks at its end are the model's. */
+  /** The answer is over: blanks at its end are the model's, and so are blanks that are all there is. */
   flush(): void {
-    if (this.blanks !== '' && !this.trimStart) this.out.push({ type: this.type, text: this.blanks })
+    if (this.blanks !== '' && !(this.trimStart && this.marked))
+      this.out.push({ type: this.type, text: this.blanks })
     this.blanks = ''
   }
 }
