@@ -15,6 +15,9 @@ import type { StepShape } from './step-cost.js'
 import { type Chunk, rowsOf, type StepPlan } from './step-plan.js'
 import type { Stream } from './stream.js'
 
+/** Mean position of running streams' rows up to which they are decoded apart from prompts on a CPU. */
+const SHALLOW = 1024
+
 export interface SchedulerOptions {
   /** Most running streams. */
   parallel: number
@@ -76,10 +79,11 @@ export class Scheduler {
 
   /**
    * On a CPU prompt rows go over tiles of cells, and skip a tile that none of 64 rows looks at; rows of other streams
-   * among them would make every tile count. Running streams then have a decode of their own in each step.
+   * among them make every tile count. Running streams that are not deep then have a decode of their own in each step;
+   * deep ones gain more from the tiles (docs/performance.md).
    */
-  private get splitsSteps(): boolean {
-    return this.backend.info.device === 'CPU'
+  private decodesApart({ rows, depth }: StepShape): boolean {
+    return this.backend.info.device === 'CPU' && depth < rows * SHALLOW
   }
 
   /** Puts RAM and disk below the pool. `awaken` is called when something arrives between steps. */
@@ -343,8 +347,9 @@ export class Scheduler {
     const reproducible = active.filter(stream => stream.reproducible)
     const others = active.filter(stream => !stream.reproducible)
     const mixed = this.mixedBatch(others, batchRows, free)
-    if (this.splitsSteps) {
-      add(mixed.filter(chunk => chunk.stream.decoding))
+    const decodes = mixed.filter(chunk => chunk.stream.decoding)
+    if (this.decodesApart(shapeOf(decodes))) {
+      add(decodes)
       add(mixed.filter(chunk => !chunk.stream.decoding))
     } else add(mixed)
     // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
@@ -365,7 +370,7 @@ export class Scheduler {
     const prompts = streams.filter(stream => !stream.decoding)
     if (prompts.length === 0) return batch
     const depth = Math.max(...prompts.map(stream => stream.computed))
-    const wanted = this.budget.promptRows(shapeOf(batch), depth, this.splitsSteps)
+    const wanted = this.budget.promptRows(shapeOf(batch), depth, this.decodesApart(shapeOf(batch)))
     const rows = Math.min(wanted, Math.max(0, room - batch.length))
     const shares = sharePromptRows(prompts, rows)
     for (const [i, stream] of prompts.entries()) batch.push(...chunkOf(stream, shares[i] as number))
