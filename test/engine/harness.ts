@@ -143,3 +143,15 @@ export function cachedOf(outcome: Outcome): number {
   const end = outcome.events.find(event => event.type === 'end')
   return end?.type === 'end' ? end.usage.cached.resident : -1
 }
+
+/** How far apart the reference's two best tokens are where two answers part; null when they do not. */
+export function gapAtFirstDifference(reference: Outcome, other: Outcome): number | null {
+  const tokensOf = (outcome: Outcome) =>
+    outcome.events.flatMap(event => (event.type === 'text' ? (event.logprobs ?? []) : []))
+  const left = tokensOf(reference)
+  const right = tokensOf(other)
+  const at = left.findIndex((entry, i) => entry.token !== right[i]?.token)
+  if (at === -1) return null
+  const [best, second] = left[at]!.top
+  return best!.logprob - second!.logprob
+}

@@ -8,7 +8,7 @@ import type { CachedTokens } from '../../src/engine/messages.js'
 import { TierStore } from '../../src/engine/tiers/store.js'
 import { loadBackend } from '../../src/llama/backend.js'
 import { packageRoot } from '../../src/root.js'
-import { EngineHarness, type Outcome, request } from './harness.js'
+import { EngineHarness, gapAtFirstDifference, type Outcome, request } from './harness.js'
 
 const model = path.join(packageRoot(), 'models', 'MiniMind2-Small-26M-q8_0.gguf')
 
@@ -135,15 +135,3 @@ t.test('preempted and resumed without computing again: the same text', { timeout
   t.ok(promptTokens < 3 * 400, `nothing was computed twice: ${promptTokens}`)
   await harness.stop()
 })
-
-/** How far apart the reference's two best tokens are where two answers part; null when they do not. */
-function gapAtFirstDifference(reference: Outcome, other: Outcome): number | null {
-  const entries = (outcome: Outcome) =>
-    outcome.events.flatMap(event => (event.type === 'text' ? (event.logprobs ?? []) : []))
-  const left = entries(reference)
-  const right = entries(other)
-  const at = left.findIndex((entry, i) => entry.token !== right[i]?.token)
-  if (at === -1) return null
-  const [best, second] = left[at]!.top
-  return best!.logprob - second!.logprob
-}

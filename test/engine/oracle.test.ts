@@ -9,7 +9,7 @@ import type { EngineConfig, GenerationRequest } from '../../src/engine/messages.
 import { loadBackend } from '../../src/llama/backend.js'
 import { packageRoot } from '../../src/root.js'
 import { count } from '../support/counts.js'
-import { cachedOf, EngineHarness, type Outcome, request } from './harness.js'
+import { cachedOf, EngineHarness, gapAtFirstDifference, type Outcome, request } from './harness.js'
 
 const model = path.join(packageRoot(), 'models', 'MiniMind2-Small-26M-q8_0.gguf')
 
@@ -213,18 +213,6 @@ t.test('across shapes teacher-forced logits stay within the bound', async t => {
     t.equal(compare(small, other).most, 0, `under 64 rows nothing depends on the shape: ${name}`)
   }
 })
-
-/** How far apart the reference's two best tokens are where two answers part; null when they do not. */
-function gapAtFirstDifference(reference: Outcome, other: Outcome): number | null {
-  const tokensOf = (outcome: Outcome) =>
-    outcome.events.flatMap(event => (event.type === 'text' ? (event.logprobs ?? []) : []))
-  const left = tokensOf(reference)
-  const right = tokensOf(other)
-  const at = left.findIndex((entry, i) => entry.token !== right[i]?.token)
-  if (at === -1) return null
-  const [best, second] = left[at]!.top
-  return best!.logprob - second!.logprob
-}
 
 /** How many last tokens are compared. */
 const COMPARED = 16

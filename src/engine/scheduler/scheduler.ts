@@ -346,35 +346,31 @@ export class Scheduler {
     }
     const reproducible = active.filter(stream => stream.reproducible)
     const others = active.filter(stream => !stream.reproducible)
-    const mixed = this.mixedBatch(others, batchRows, free)
-    const decodes = mixed.filter(chunk => chunk.stream.decoding)
-    if (this.decodesApart(shapeOf(decodes))) {
-      add(decodes)
-      add(mixed.filter(chunk => !chunk.stream.decoding))
-    } else add(mixed)
+    for (const batch of this.batchesFor(others, batchRows, free)) add(batch)
     // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
-    if (this.shapes.shared) add(this.mixedBatch(reproducible, this.shapes.invariantRows, free))
+    if (this.shapes.shared) add(this.batchesFor(reproducible, this.shapes.invariantRows, free).flat())
     else
       for (const stream of reproducible)
         add(chunkOf(stream, this.shapes.chunk(stream, Math.min(batchRows, free))))
     return { batches }
   }
 
-  /** Running streams' next tokens first, then prompts within the step's budget. */
-  private mixedBatch(streams: readonly Stream[], mostRows: number, free: number): Chunk[] {
+  /** Running streams' next tokens, then prompts within the step's budget: in one batch, or in two. */
+  private batchesFor(streams: readonly Stream[], mostRows: number, free: number): Chunk[][] {
     const room = Math.min(mostRows, free)
-    const batch = streams
+    const decodes = streams
       .filter(stream => stream.decoding)
       .slice(0, Math.max(0, room))
       .flatMap(stream => chunkOf(stream, 1))
-    const prompts = streams.filter(stream => !stream.decoding)
-    if (prompts.length === 0) return batch
-    const depth = Math.max(...prompts.map(stream => stream.computed))
-    const wanted = this.budget.promptRows(shapeOf(batch), depth, this.decodesApart(shapeOf(batch)))
-    const rows = Math.min(wanted, Math.max(0, room - batch.length))
-    const shares = sharePromptRows(prompts, rows)
-    for (const [i, stream] of prompts.entries()) batch.push(...chunkOf(stream, shares[i] as number))
-    return batch
+    const waiting = streams.filter(stream => !stream.decoding)
+    if (waiting.length === 0) return [decodes]
+    const shape = shapeOf(decodes)
+    const apart = this.decodesApart(shape)
+    const depth = Math.max(...waiting.map(stream => stream.computed))
+    const wanted = this.budget.promptRows(shape, depth, apart)
+    const shares = sharePromptRows(waiting, Math.min(wanted, Math.max(0, room - decodes.length)))
+    const prompts = waiting.flatMap((stream, i) => chunkOf(stream, shares[i] as number))
+    return apart ? [decodes, prompts] : [[...decodes, ...prompts]]
   }
 
   /** Who gives way: one whose client takes no data, then the lowest priority, then the newest. Never the only one. */

@@ -77,12 +77,7 @@ export function readFile(
 ): 'ok' | 'collision' {
   const fd = io.openSync(path, fs.constants.O_RDONLY | NO_FOLLOW)
   try {
-    const { size } = io.fstatSync(fd)
-    const fixed = Buffer.alloc(FIXED_BYTES)
-    readFully(io, fd, fixed, 0)
-    const head = Buffer.alloc(headLength(fixed))
-    readFully(io, fd, head, 0)
-    const header = decodeHead(head, fingerprint, size)
+    const { head, header } = readHead(io, fd, fingerprint)
     if (!samePiece(header, wanted.meta)) return 'collision'
     const room = wanted.segments.reduce((sum, segment) => sum + segment.length, 0)
     if (room !== header.blobBytes) throw new DamageError('malformed', 'the blob has another size')
@@ -105,16 +100,21 @@ export function readFile(
   }
 }
 
+/** The checked header of an open file, and the bytes it was read from. @throws DamageError, or the system's error. */
+function readHead(io: FileSystem, fd: number, fingerprint: Buffer | null): { head: Buffer; header: Header } {
+  const { size } = io.fstatSync(fd)
+  const fixed = Buffer.alloc(FIXED_BYTES)
+  readFully(io, fd, fixed, 0)
+  const head = Buffer.alloc(headLength(fixed))
+  readFully(io, fd, head, 0)
+  return { head, header: decodeHead(head, fingerprint, size) }
+}
+
 /** Checks a whole file without keeping its blob. @throws DamageError, or the system's error. */
 export function verifyFile(path: string, fingerprint: Buffer | null, io: FileSystem = fs): Header {
   const fd = io.openSync(path, fs.constants.O_RDONLY | NO_FOLLOW)
   try {
-    const { size } = io.fstatSync(fd)
-    const fixed = Buffer.alloc(FIXED_BYTES)
-    readFully(io, fd, fixed, 0)
-    const head = Buffer.alloc(headLength(fixed))
-    readFully(io, fd, head, 0)
-    const header = decodeHead(head, fingerprint, size)
+    const { head, header } = readHead(io, fd, fingerprint)
     const digest = createHash('sha256').update(head)
     const window = Buffer.alloc(Math.min(1024 * 1024, Math.max(1, header.blobBytes)))
     const end = head.length + header.blobBytes
