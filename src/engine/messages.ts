@@ -21,17 +21,23 @@ export type PromptSegment =
     }
   | { type: 'tokens'; tokens: number[] }
 
-/** Restricts what may be generated. Compiled in the engine process, off its loop. */
-export type Constraint =
+export type JsonConstraint =
   | { type: 'json_object' }
   | { type: 'json_schema'; schema: unknown; strict: boolean }
+
+/** Restricts what may be generated. Compiled in the engine process, off its loop. */
+export type Constraint =
+  | JsonConstraint
   | { type: 'grammar'; grammar: string }
   | {
       type: 'tools'
       format: string
-      tools: Array<{ name: string; parameters: unknown }>
+      /** `strict`: every keyword of the parameters has to be held while generating; left out: false. */
+      tools: Array<{ name: string; parameters: unknown; strict?: boolean }>
       choice: 'auto' | 'required' | string
       parallel: boolean
+      /** With `auto`: what the answer has to be where no tool is called. Left out: any text, also before a call. */
+      otherwise?: JsonConstraint
     }
 
 export interface GenerationRequest {
@@ -241,6 +247,8 @@ export interface EngineConfig {
   cacheTypeK: string
   cacheTypeV: string
   flashAttention: 'auto' | 'on' | 'off'
+  /** How the weights are brought in, see `loadModes`; left out: auto. */
+  loadMode?: 'auto' | 'none' | 'mmap' | 'mlock' | 'mmap+mlock'
   blockSize: number
   maxQueue: number
   /** Most prompt tokens waiting; null: no bound beside maxQueue. */

@@ -4,6 +4,7 @@ import type { ConstraintInput } from '../engine/constraint/constraint.js'
 import type { Thinking } from '../engine/constraint/thinking.js'
 import type { Constraint, GenerationRequest } from '../engine/messages.js'
 import type { DemandedJson } from './answer/demanded-json.js'
+import { type BrokenCall, checkFinishedCalls } from './answer/finished-calls.js'
 import type { ReadChoice } from './answer/reader.js'
 import type { TurnMemory } from './answer/turn-memory.js'
 import type { RenderedPrompt, TemplateInput } from './template/types.js'
@@ -25,11 +26,13 @@ export interface ConversationContext {
   render(input: TemplateInput): RenderedPrompt
   /** How earlier turns of this model were written. Left out: history is rendered as the template has it. */
   turns?: { memory: TurnMemory; model: string }
+  /** Told of calls that break their tool's schema and are given to the client all the same. */
+  onBrokenCall?(call: BrokenCall): void
 }
 
 /** Which of the tools in the prompt may be called. */
 export interface ToolCalling {
-  tools: Array<{ name: string; parameters: unknown }>
+  tools: Array<{ name: string; parameters: unknown; strict?: boolean }>
   /** `auto`, `required`, or the name of the one tool that must be called. */
   choice: 'auto' | 'required' | string
   /** Several calls in one answer. */
@@ -64,7 +67,10 @@ export interface GenerationPlan {
   demanded: DemandedJson
   /** Assistant turns of the history that could not be given back as the model wrote them. */
   rewritten: number
-  /** To be told of every complete choice. */
+  /**
+   * To be told of every complete choice.
+   * @throws ApiError constraint_failed
+   */
   onFinish(choice: ReadChoice): void
 }
 
@@ -100,6 +106,7 @@ export function planGeneration(conversation: Conversation, context: Conversation
   }
   const onFinish = (choice: ReadChoice) => {
     if (recalled && !conversation.prefill) turns?.memory.remember(recalled.key, rendered.text, choice)
+    for (const call of calling ? checkFinishedCalls(calling.tools, choice) : []) context.onBrokenCall?.(call)
   }
   return { request, reading, demanded: demandedJson(conversation), rewritten: rendered.rewritten, onFinish }
 }
@@ -116,7 +123,10 @@ function toConstraint(
   thinking: Thinking | null
 ): ConstraintInput | null {
   const thought = thinking ? { thinking } : {}
-  if (calling) return { type: 'tools', format, ...calling, ...thought }
+  if (calling) {
+    const json = constraint !== null && constraint.type !== 'grammar' ? { otherwise: constraint } : {}
+    return { type: 'tools', format, ...calling, ...json, ...thought }
+  }
   // A client's own grammar is about the whole text.
   if (constraint === null || constraint.type === 'grammar') return constraint
   return { ...constraint, ...thought }

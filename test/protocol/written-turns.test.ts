@@ -33,7 +33,7 @@ function choice(raw: string, more: Partial<Choice>): Choice {
 }
 
 const called = (raw: string, args: string) =>
-  choice(raw, { calls: [{ id: 'other', name: 'weather', arguments: args }] })
+  choice(raw, { calls: [{ id: 'other', name: 'weather', arguments: args, complete: true }] })
 
 function input(messages: TemplateMessage[], variables = {}): TemplateInput {
   return { messages, tools: [], variables }

@@ -238,3 +238,86 @@ t.test('a turn that the template rewrites is told in a header', async t => {
   const kept = await post([...plain, { role: 'assistant', content: 'Rain.' }, ...plain])
   t.notOk(kept.headers['x-octavo-rewritten-turns'])
 })
+
+t.test('a call that was cut off is given as it was written', async t => {
+  const { app, models } = await build(t)
+  const text = '<tool_call>{"name": "weather", "arguments": {"city": "Paris"}}</tool_call>'
+  /** Tokens until `part` is out. */
+  const until = (part: string) => Math.ceil((text.indexOf(part) + part.length) / 3)
+  answer(models, text)
+  const chat = async (max_tokens: number) => {
+    const reply = await app.inject({ method: 'POST', url, payload: { messages, tools, max_tokens } })
+    t.equal(reply.json().choices[0].finish_reason, 'length')
+    return reply.json().choices[0].message.tool_calls[0].function
+  }
+  t.strictSame(await chat(until('weather",')), { name: 'weather', arguments: '' }, 'no arguments yet')
+  t.match(await chat(until('"Pa')), { arguments: /^\{"city": "Pa[ris]*$/ })
+
+  const anthropic = await app.inject({
+    method: 'POST',
+    url: '/v1/messages',
+    payload: {
+      messages,
+      tools: [{ name: 'weather', input_schema: parameters }],
+      max_tokens: until('"Pa')
+    }
+  })
+  t.match(anthropic.json(), {
+    stop_reason: 'max_tokens',
+    content: [{ type: 'tool_use', name: 'weather', input: { city: /^Pa/ } }]
+  })
+  const responses = await app.inject({
+    method: 'POST',
+    url: '/v1/responses',
+    payload: {
+      input: 'How is the weather in Paris?',
+      tools: [{ type: 'function', name: 'weather', parameters, strict: false }],
+      max_output_tokens: until('"Pa')
+    }
+  })
+  t.match(responses.json(), {
+    status: 'incomplete',
+    output: [{ type: 'function_call', status: 'incomplete', arguments: /^\{"city": "Pa[ris]*$/ }]
+  })
+  const stopped = await app.inject({ method: 'POST', url, payload: { messages, tools, stop: ['Paris'] } })
+  t.match(stopped.json().choices[0], {
+    finish_reason: 'stop',
+    message: { tool_calls: [{ function: { arguments: '{"city": "' } }] }
+  })
+})
+
+t.test('finished calls are looked at once more: strict tools answer for them, others pass', async t => {
+  const { app, models } = await build(t)
+  answer(models, '<tool_call>{"name": "weather", "arguments": {"city": 5}}</tool_call>')
+  const ask = async (strict: boolean) => {
+    const tool = { type: 'function', function: { name: 'weather', parameters, strict } }
+    const reply = await app.inject({ method: 'POST', url, payload: { messages, tools: [tool] } })
+    const { constraint } = models.engine.last.request
+    t.equal(constraint?.type === 'tools' && constraint.tools[0]?.strict, strict || undefined)
+    return reply
+  }
+  t.match((await ask(false)).json().choices[0], {
+    finish_reason: 'tool_calls',
+    message: { tool_calls: [{ function: { arguments: '{"city": 5}' } }] }
+  })
+  const refused = await ask(true)
+  t.equal(refused.statusCode, 500)
+  t.match(refused.json(), { error: { code: 'constraint_failed', message: /weather/ } })
+})
+
+t.test('tools beside a demanded format: what is no call has that format', async t => {
+  const { app, models } = await build(t)
+  const schema = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] }
+  const response_format = { type: 'json_schema', json_schema: { name: 'x', schema, strict: true } }
+  answer(models, '{"n": 1}')
+  const reply = await app.inject({ method: 'POST', url, payload: { messages, tools, response_format } })
+  t.match(reply.json().choices[0], { finish_reason: 'stop', message: { content: '{"n": 1}' } })
+  t.match(models.engine.last.request.constraint, {
+    type: 'tools',
+    choice: 'auto',
+    otherwise: { type: 'json_schema', schema, strict: true }
+  })
+  answer(models, 'No.')
+  const bad = await app.inject({ method: 'POST', url, payload: { messages, tools, response_format } })
+  t.match(bad.json(), { error: { code: 'constraint_failed' } })
+})

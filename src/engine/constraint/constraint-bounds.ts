@@ -27,5 +27,6 @@ export function boundConstraint(constraint: ConstraintInput): void {
       for (const [i, { parameters }] of constraint.tools.entries()) {
         if (parameters !== undefined && parameters !== null) boundSchema(parameters, `tools/${i}/parameters`)
       }
+      if (constraint.otherwise) boundConstraint(constraint.otherwise)
   }
 }

@@ -1,15 +1,15 @@
 /** From what a client asks for to a grammar that the WASM engine takes. Pure; runs in the constraint thread. */
-import type { Constraint } from '../messages.js'
+import type { Constraint, JsonConstraint } from '../messages.js'
 import { checkGrammar, GrammarError } from './check.js'
 import { ConstraintError } from './errors.js'
 import { parseGbnf } from './gbnf.js'
-import { type Node, repeat, seq, text } from './grammar.js'
+import { alt, type Node, repeat, seq, text } from './grammar.js'
 import { ANY_OBJECT, jsonRules } from './json.js'
 import { printGrammar } from './print.js'
 import type { PreparedGrammar } from './protocol.js'
-import { addSchema } from './schema.js'
+import { addSchema, type SchemaRules } from './schema.js'
 import { afterThinking, type Thinking, thinkingControl } from './thinking.js'
-import { addTools } from './tools.js'
+import { addTools, type ToolRules } from './tools.js'
 
 /** A constraint, and how the model thinks before it answers: the constraint holds for what comes after the thinking. */
 export type ConstraintInput = Constraint & { thinking?: Thinking }
@@ -38,13 +38,9 @@ function prepare(input: ConstraintInput): PreparedGrammar {
   let answer: Node
   switch (input.type) {
     case 'json_object':
-      for (const [name, node] of jsonRules()) rules.set(name, node)
-      answer = ANY_OBJECT
-      break
     case 'json_schema': {
       for (const [name, node] of jsonRules()) rules.set(name, node)
-      const { strict, schema } = input
-      const added = addSchema(rules, schema, { strict, param: 'schema', prefix: 'schema.' })
+      const added = addJson(rules, input)
       answer = added.node
       unenforced = added.unenforced
       break
@@ -60,9 +56,11 @@ function prepare(input: ConstraintInput): PreparedGrammar {
       const added = addTools(rules, input)
       control.push(...added.syntax.control)
       unenforced = added.unenforced
-      answer = added.node
+      const other = input.choice === 'auto' && input.otherwise ? addJson(rules, input.otherwise) : null
+      if (other) unenforced.push(...other.unenforced)
       if (input.thinking?.kind === 'channels')
-        return finish(rules, channels(answer, input.choice), control, unenforced)
+        return finish(rules, channels(added, other?.node ?? null), control, unenforced)
+      answer = other ? alt(other.node, added.calls) : (added.free ?? added.calls)
       break
     }
   }
@@ -83,15 +81,21 @@ function finish(
   }
 }
 
+function addJson(rules: Map<string, Node>, json: JsonConstraint): SchemaRules {
+  if (json.type === 'json_object') return { node: ANY_OBJECT, unenforced: [] }
+  return addSchema(rules, json.schema, { strict: json.strict, param: 'schema', prefix: 'schema.' })
+}
+
 /** Harmony: a forced call comes after the analysis; with `auto` the free text holds all the channels. */
-function channels(answer: Node, choice: string): Node {
-  if (choice === 'auto') return answer
+function channels({ calls, free }: ToolRules, other: Node | null): Node {
+  if (free && !other) return free
   const analysis = seq(
     text('<|channel|>analysis<|message|>'),
     { kind: 'until', stop: '<|end|>' },
     text('<|start|>assistant')
   )
-  return seq(repeat(analysis, 0, 1), answer)
+  const answer = other && seq(text('<|channel|>final<|message|>'), other)
+  return seq(repeat(analysis, 0, 1), answer ? alt(answer, calls) : calls)
 }
 
 /** A client's rule may have the name of one of ours. */

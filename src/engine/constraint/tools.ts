@@ -10,8 +10,10 @@ import { isToolFormat, TOOL_SYNTAXES, type ToolSyntax } from './tool-syntax.js'
 type Tools = Constraint & { type: 'tools' }
 
 export interface ToolRules {
-  /** The answer without thinking. */
-  node: Node
+  /** One call or more, and nothing else; without thinking. */
+  calls: Node
+  /** Where calls are optional: any text, calls behind triggers. */
+  free: Node | null
   syntax: ToolSyntax
   unenforced: string[]
 }
@@ -35,12 +37,15 @@ export function addTools(rules: Map<string, Node>, constraint: Tools): ToolRules
     const index = constraint.tools.indexOf(tool)
     const param = `tools/${index}/parameters`
     const schema = argumentsSchema(tool.parameters, param)
-    const added = addSchema(rules, schema, { strict: false, param, prefix: `tool${i}.` })
+    const added = addSchema(rules, schema, { strict: tool.strict ?? false, param, prefix: `tool${i}.` })
     unenforced.push(...added.unenforced.map(pointer => `${param}${pointer}`))
     return call(syntax, tool.name, added.node)
   })
   rules.set('call', alt(...calls))
-  return { node: answer(rules, syntax, constraint), syntax, unenforced }
+  const many = constraint.parallel && syntax.name !== 'harmony'
+  rules.set('section', section(syntax, many))
+  const free = constraint.choice === 'auto' ? auto(syntax, many) : null
+  return { calls: forced(syntax, many), free, syntax, unenforced }
 }
 
 /** Arguments are always an object; a tool without parameters takes none. */
@@ -68,10 +73,7 @@ function call(syntax: ToolSyntax, name: string, args: Node): Node {
   )
 }
 
-function answer(rules: Map<string, Node>, syntax: ToolSyntax, { choice, parallel }: Tools): Node {
-  const many = parallel && syntax.name !== 'harmony'
-  rules.set('section', section(syntax, many))
-  if (choice === 'auto') return auto(syntax, many)
+function forced(syntax: ToolSyntax, many: boolean): Node {
   const trigger = syntax.triggers[0]!
   const begin = syntax.name === 'llama3' ? text('') : text(trigger)
   if (!many || syntax.separator !== null) return seq(begin, ref('section'))

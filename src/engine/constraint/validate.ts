@@ -29,27 +29,52 @@ linearRegExp.code = 'linearRegExp'
 
 const OPTIONS: Options = {
   strict: false,
-  allErrors: false,
+  // Flat code: with the first error only, the code for many properties is nested too deeply to be compiled.
+  allErrors: true,
   validateFormats: true,
   inlineRefs: false,
   logger: false,
   multipleOfPrecision: 9,
-  code: { regExp: linearRegExp }
+  // Most schemas are used once: optimizing their code costs more than it gains.
+  code: { regExp: linearRegExp, optimize: false }
 }
 
-function createAjv(schema: Schema) {
-  const draft = isObject(schema) && typeof schema.$schema === 'string' && /draft-0[4-7]/.test(schema.$schema)
-  const tuples = JSON.stringify(schema).includes('"items":[')
-  const ajv = draft || tuples ? new Ajv(OPTIONS) : new Ajv2020(OPTIONS)
+type Draft = 'draft-07' | '2020-12'
+
+/** Each has compiled its meta schema once (100 ms), and is used for one document after the other. */
+const shared = new Map<Draft, Ajv>()
+
+function createAjv(draft: Draft): Ajv {
+  const ajv = draft === 'draft-07' ? new Ajv(OPTIONS) : new Ajv2020(OPTIONS)
   addFormats.default(ajv)
   return ajv
 }
 
-/** What `$schema` and `$id` name is not looked up: the document stands alone. */
+function sharedAjv(draft: Draft): Ajv {
+  const ajv = shared.get(draft) ?? createAjv(draft)
+  shared.set(draft, ajv)
+  return ajv
+}
+
+function draftOf(schema: Schema, text: string): Draft {
+  const old = isObject(schema) && typeof schema.$schema === 'string' && /draft-0[4-7]/.test(schema.$schema)
+  return old || text.includes('"items":[') ? 'draft-07' : '2020-12'
+}
+
+/** What `$schema` and `$id` name is not looked up: the document stands alone, and nothing of it is kept. */
 function compile(schema: Schema) {
-  if (!isObject(schema)) return createAjv(schema).compile(schema)
+  if (!isObject(schema)) return sharedAjv('2020-12').compile(schema)
+  const text = JSON.stringify(schema)
   const { $schema: _schema, $id: _id, ...rest } = schema
-  return createAjv(schema).compile(rest)
+  const draft = draftOf(schema, text)
+  // Names of inner schemas stay with the instance for good.
+  if (JSON.stringify(rest).includes('"$id":')) return createAjv(draft).compile(rest)
+  const ajv = sharedAjv(draft)
+  try {
+    return ajv.compile(rest)
+  } finally {
+    ajv.removeSchema(rest)
+  }
 }
 
 /** @throws ConstraintError when it is not a valid JSON schema. */

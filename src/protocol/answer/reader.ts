@@ -9,6 +9,8 @@ export interface ReadCall {
   name: string
   /** JSON text, as far as it was written. */
   arguments: string
+  /** It was written to its end. */
+  complete: boolean
 }
 
 /** One choice, as far as it has been read. */
@@ -88,7 +90,7 @@ export class AnswerReader {
   /** What was held back comes out; the choice is complete then. */
   finish(event: FinishEvent): ReadEvent[] {
     const state = this.#state(event.choice)
-    const last = state.parser?.end() ?? []
+    const last = state.parser?.end(event.reason !== 'stop' || event.stop !== null) ?? []
     const cutBehindCall = event.reason === 'length' && state.choice.calls.length > 0
     const events = this.#take(state, cutBehindCall ? withoutHalfMarker(state.choice, last) : last)
     if (state.inReasoning) this.reasoningTokens += state.unread
@@ -121,15 +123,18 @@ export class AnswerReader {
         choice.reasoning += event.text
         return event
       case 'call':
-        choice.calls[event.index] = { id: event.id, name: event.name, arguments: '' }
+        choice.calls[event.index] = { id: event.id, name: event.name, arguments: '', complete: false }
         return event
       case 'arguments': {
         const call = choice.calls[event.index]
         if (call) call.arguments += event.text
         return event
       }
-      default:
+      case 'callEnd': {
+        const call = choice.calls[event.index]
+        if (call) call.complete = event.complete
         return event
+      }
     }
   }
 

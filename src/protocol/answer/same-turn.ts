@@ -1,4 +1,5 @@
 import { type AnswerOptions, createAnswerParser } from '../tools/parser.js'
+import { partialJson } from './partial-json.js'
 
 /** Whether two texts of an assistant turn read as the same message: blanks at the edges and in JSON do not count. */
 export function sameTurn(a: string, b: string, options: AnswerOptions): boolean {
@@ -25,12 +26,8 @@ function reading(text: string, options: AnswerOptions): string {
 
 /**
  * One spelling for equal JSON with the same order of keys. Arguments that were cut off are no JSON; some protocols give
- * them back as an empty object.
+ * them back as the object that was written so far.
  */
 export function canonicalJson(text: string): string {
-  try {
-    return JSON.stringify(JSON.parse(text))
-  } catch {
-    return '{}'
-  }
+  return JSON.stringify(partialJson(text) ?? {})
 }

@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { RequestEvent, RequestUsage } from '../../engine/messages.js'
 import { checkDemandedJson, type DemandedJson } from '../answer/demanded-json.js'
+import { partialJson } from '../answer/partial-json.js'
 import type { AnswerReader, ReadChoice } from '../answer/reader.js'
 import { type PrefixSource, prefixSource } from '../prefix-source.js'
 
@@ -59,14 +60,10 @@ export function signature(thinking: string): string {
   return createHash('sha256').update(thinking).digest('base64')
 }
 
-/** Arguments are an object, also when the answer was cut off within them. */
+/** Input is an object; when the answer was cut off within it, as much of it as was written. */
 export function toInput(json: string): unknown {
-  try {
-    const value: unknown = JSON.parse(json)
-    return typeof value === 'object' && value !== null ? value : {}
-  } catch {
-    return {}
-  }
+  const value = partialJson(json)
+  return typeof value === 'object' && value !== null ? value : {}
 }
 
 /** Takes a request's events in order; `failed` and refusing verdicts are its user's affair. */

@@ -112,8 +112,13 @@ function toToolCall(call: ReadChoice['calls'][number]): ChatToolCall {
   return { id: call.id, type: 'function', function: { name: call.name, arguments: call.arguments } }
 }
 
-/** An answer that was cut off is `length`, also in the middle of a call. */
+/** There are calls, and the client can carry them out. */
+function hasFinishedCalls({ calls }: ReadChoice): boolean {
+  return calls.length > 0 && calls.every(call => call.complete)
+}
+
+/** An answer that was cut off is `length`, also in the middle of a call; at a stop text within a call it is `stop`. */
 export function chatFinishReason(choice: ReadChoice, legacyFunctions: boolean): ChatFinishReason {
-  if (choice.reason !== 'stop' || choice.calls.length === 0) return choice.reason
+  if (choice.reason !== 'stop' || !hasFinishedCalls(choice)) return choice.reason
   return legacyFunctions ? 'function_call' : 'tool_calls'
 }

@@ -52,7 +52,11 @@ export function toolUse(
   return {
     tools,
     calling: {
-      tools: callable.map(({ function: { name, parameters } }) => ({ name, parameters: parameters ?? null })),
+      tools: callable.map(({ function: { name, parameters, strict } }) => ({
+        name,
+        parameters: parameters ?? null,
+        ...(strict === true ? { strict } : {})
+      })),
       choice: typeof choice === 'object' ? choice.name : choice,
       parallel: parallel ?? true
     }

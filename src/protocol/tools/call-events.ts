@@ -1,6 +1,7 @@
 /** Numbers the calls of an answer and makes their ids. */
 import { randomInt } from 'node:crypto'
 import type { AnswerEvent } from './events.js'
+import { JsonValueScanner } from './json-scanner.js'
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
@@ -14,6 +15,7 @@ export class CallEvents {
   private index = -1
   private isOpen = false
   private wrote = false
+  private scanner = new JsonValueScanner()
 
   constructor(
     private readonly out: AnswerEvent[],
@@ -29,19 +31,36 @@ export class CallEvents {
     this.index++
     this.isOpen = true
     this.wrote = false
+    this.scanner = new JsonValueScanner()
     this.out.push({ type: 'call', index: this.index, id: newCallId(this.idLength), name })
   }
 
   arguments(text: string): void {
     if (!this.isOpen || text === '') return
     this.wrote = true
+    this.scanner.scan(text, 0)
     this.out.push({ type: 'arguments', index: this.index, text })
   }
 
+  /** The call was closed. */
   end(): void {
     if (!this.isOpen) return
     if (!this.wrote) this.arguments('{}')
+    this.close(true)
+  }
+
+  /**
+   * The answer ends, and the call has not been closed.
+   * @param cut the model did not end it: a call without arguments has none then, rather than empty ones
+   */
+  breakOff(cut: boolean): void {
+    if (!this.isOpen) return
+    if (!this.wrote && !cut) this.arguments('{}')
+    this.close(this.scanner.isDone)
+  }
+
+  private close(complete: boolean): void {
     this.isOpen = false
-    this.out.push({ type: 'callEnd', index: this.index })
+    this.out.push({ type: 'callEnd', index: this.index, complete })
   }
 }

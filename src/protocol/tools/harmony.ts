@@ -32,10 +32,10 @@ export class HarmonyParser implements AnswerParser {
     return this.out.splice(0)
   }
 
-  end(): AnswerEvent[] {
+  end(cut = false): AnswerEvent[] {
     this.read(true)
     if (this.body === null) this.content.write(this.between)
-    this.calls.end()
+    this.calls.breakOff(cut)
     this.content.flush()
     return this.out.splice(0)
   }

@@ -59,7 +59,7 @@ export class JsonSection implements Section {
   /** Not a call. What has not been announced as one is text; the remainder of a broken one is dropped. */
   private fail(call: JsonCallReader): void {
     if (!call.isCall && this.found === 0) this.shown = this.marker + this.taken + call.raw
-    else this.calls.end()
+    else this.calls.breakOff(false)
     this.call = null
     this.isDone = true
   }

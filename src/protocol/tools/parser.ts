@@ -51,10 +51,10 @@ class TagParser implements AnswerParser {
     return this.out.splice(0)
   }
 
-  end(): AnswerEvent[] {
+  end(cut = false): AnswerEvent[] {
     while (this.advance(true));
     if (this.section) this.leaveSection(this.section.end())
-    this.calls.end()
+    this.calls.breakOff(cut)
     this.content.flush()
     return this.out.splice(0)
   }

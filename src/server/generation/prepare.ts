@@ -31,7 +31,9 @@ export async function prepare(
       caller: reply.request.caller,
       vocabularySize: info.vocabularySize,
       render: input => templateOf(info).render(input),
-      turns: { memory: turns, model: model.id }
+      turns: { memory: turns, model: model.id },
+      onBrokenCall: ({ name, message }) =>
+        reply.log.warn({ tool: name, reason: message }, "a tool call breaks its tool's schema")
     }
   }
 }

@@ -90,6 +90,47 @@ t.test('auto: free text, or a call; once a call has begun it has to be valid', a
   }
 })
 
+t.test('auto beside a schema: a document, or calls; no other text', async t => {
+  const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] }
+  const otherwise = { type: 'json_schema', strict: true, schema } as const
+  const call = '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>'
+  for (const [text, expected] of [
+    ['{"a": 1}', true],
+    ['<think>which?</think>\n{"a": 1}', true],
+    [call, true],
+    ['{"a": "one"}', false],
+    ['Well: {"a": 1}', false],
+    [`Well. ${call}`, false],
+    ['', false]
+  ] as const) {
+    const input = { ...constraint('hermes', 'auto', true, think), otherwise } as ConstraintInput
+    const matcher = (await service.compile(input)).matcher()
+    t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, text)
+    matcher.free()
+  }
+  const channels = { ...constraint('harmony', 'auto', true, { kind: 'channels' }), otherwise }
+  for (const [text, expected] of [
+    ['<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>{"a": 1}', true],
+    ['<|channel|>final<|message|>no', false],
+    ['<|channel|>commentary to=functions.clock <|constrain|>json<|message|>{"zone": "UTC"}', true]
+  ] as const) {
+    const matcher = (await service.compile(channels as ConstraintInput)).matcher()
+    t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, text)
+    matcher.free()
+  }
+})
+
+t.test('a strict tool is refused for what cannot be held, others are not', async t => {
+  const parameters = { type: 'object', properties: { a: { not: { type: 'string' } } } }
+  const input = (strict: boolean) =>
+    ({ ...constraint('hermes', 'auto', true), tools: [{ name: 'a', parameters, strict }] }) as ConstraintInput
+  await t.rejects(service.compile(input(true)), {
+    name: 'ConstraintError',
+    param: 'tools/0/parameters/properties/a/not'
+  })
+  t.match(await service.compile(input(false)), { unenforced: ['tools/0/parameters/properties/a/not'] })
+})
+
 t.test('without parallel calls the answer ends with the first', async t => {
   const one = '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>'
   for (const [parallel, choice, text, expected] of [

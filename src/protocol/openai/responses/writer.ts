@@ -107,7 +107,7 @@ export class ResponseWriter {
         this.#open.arguments += event.text
         return [this.#told('response.function_call_arguments.delta', { delta: event.text })]
       case 'callEnd':
-        return this.#close('completed')
+        return this.#close(event.complete ? 'completed' : 'incomplete')
     }
   }
 
