@@ -13,6 +13,7 @@ import idempotency from './plugins/app/idempotency.js'
 import { watchRoutes } from './plugins/app/method-not-allowed.js'
 import metricsPlugin from './plugins/app/metrics.js'
 import queueHeaders from './plugins/app/queue-headers.js'
+import rehearsal, { Validators } from './plugins/app/rehearsal.js'
 import requestId, { newRequestId } from './plugins/app/request-id.js'
 import secondLook from './plugins/app/second-look.js'
 import slowClient from './plugins/app/slow-client.js'
@@ -54,6 +55,7 @@ export async function buildApp({
   config,
   logger
 }: AppOptions): Promise<FastifyInstance> {
+  const validators = new Validators()
   const app: FastifyInstance = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -76,7 +78,8 @@ export async function buildApp({
         useDefaults: false,
         discriminator: true,
         verbose: true
-      }
+      },
+      onCreate: validators.watch
     }
   })
   // Bodies are JSON. A text/plain body is also what a foreign page can send without asking first.
@@ -88,6 +91,7 @@ export async function buildApp({
   })
 
   await app.register(errors)
+  await app.register(rehearsal, { validators, events: registry.events })
   await app.register(secondLook)
   // Before anything that can refuse a request.
   const metrics = new Metrics({ prefix: config.metricsPrefix, models: registry, events: registry.events })

@@ -9,10 +9,12 @@ interface Restoration {
   refs: PieceRef[]
   /** Pieces on disk are fetched into memory beforehand: null while that is under way, false when it failed. */
   fetched: Map<PieceRef, { begun: number; ok: boolean | null }>
+  /** When the piece before was there: what a piece costs is what it adds to that. */
+  lastAt: number
 }
 
-/** Fetches from disk that are under way for one stream at a time. */
-const READ_AHEAD = 4
+/** Fetches from disk for one stream at a time: at least so many, and as many more as these bytes hold. */
+const READ_AHEAD = { pieces: 4, bytes: 32 * 1024 * 1024 }
 
 /** Brings prefixes back from RAM and disk where that is cheaper than computing them: some pieces per step. */
 export class Restorer {
@@ -55,7 +57,7 @@ export class Restorer {
       depth += tokens
     }
     if (refs.length === 0) return null
-    this.active.set(stream, { refs, fetched: new Map() })
+    this.active.set(stream, { refs, fetched: new Map(), lastAt: Number.NEGATIVE_INFINITY })
     return depth
   }
 
@@ -103,7 +105,10 @@ export class Restorer {
   }
 
   private readAhead({ refs, fetched }: Restoration): void {
-    for (const ref of refs.slice(0, READ_AHEAD)) {
+    let bytes = 0
+    for (const [i, ref] of refs.entries()) {
+      bytes += ref.bytes
+      if (i >= READ_AHEAD.pieces && bytes > READ_AHEAD.bytes) break
       if (ref.tier !== 'disk' || fetched.has(ref)) continue
       const fetch: { begun: number; ok: boolean | null } = { begun: this.now(), ok: null }
       fetched.set(ref, fetch)
@@ -120,7 +125,7 @@ export class Restorer {
     if (fetch?.ok === false) return false
     const from = stream.computed
     if (!this.makeRoom(ref.end - ref.start)) return false
-    const begun = fetch?.begun ?? this.now()
+    const begun = Math.max(fetch?.begun ?? this.now(), restoration.lastAt)
     // In memory now, or gone: a promise would mean that it was evicted again since it was fetched.
     const blob = this.store.load({ ...ref, tier: 'ram' })
     if (!(blob instanceof Uint8Array)) return false
@@ -128,7 +133,8 @@ export class Restorer {
     stream.computed = ref.usable
     stream.restored[ref.tier] += ref.usable - from
     this.restoredBytes[ref.tier] += ref.bytes
-    this.cost.observeRestore(ref.tier, ref.bytes, this.now() - begun)
+    restoration.lastAt = this.now()
+    this.cost.observeRestore(ref.tier, ref.bytes, restoration.lastAt - begun)
     return true
   }
 }
