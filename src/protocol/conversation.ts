@@ -83,7 +83,11 @@ export function planGeneration(conversation: Conversation, context: Conversation
   const rendered = context.render(recalled ? { ...input, messages: recalled.messages } : input)
   const { thinking, toolFormat } = rendered
   const text = rendered.text + (conversation.prefill ?? '')
-  const reading: AnswerOptions = { format: calling ? toolFormat : null, thinking }
+  const reading: AnswerOptions = {
+    format: calling ? toolFormat : null,
+    thinking,
+    ...(calling ? { tools: calling.tools } : {})
+  }
   const request: GenerationRequest = {
     prompt: [
       { type: 'text', text, parseSpecial: true, addSpecial: rendered.addSpecial, anchors: rendered.anchors }

@@ -65,6 +65,35 @@ export function addSchema(
   return { node: compiler.schema(schema, ''), unenforced: compiler.unenforced }
 }
 
+/** One member of an object, for syntaxes that write members in their own way. */
+export interface Member {
+  name: string
+  required: boolean
+  schema: Schema
+  /** The schema with references and `allOf` resolved; null: a boolean one. */
+  flat: ObjectSchema | null
+  /** The value as JSON. */
+  json: Node
+  /** The document that references in `schema` lead into. */
+  root: Schema
+}
+
+/**
+ * The members of an object schema, with rules for their values; otherwise as `addSchema`.
+ * @returns `others`: members that are not listed are allowed.
+ * @throws ConstraintError
+ */
+export function addMembers(
+  rules: Map<string, Node>,
+  schema: unknown,
+  options: { strict: boolean; param: string; prefix: string }
+): { members: Member[]; others: boolean; unenforced: string[] } {
+  boundSchema(schema, options.param)
+  checkSchema(schema, options.param)
+  const compiler = new SchemaCompiler(rules, schema, options)
+  return { ...compiler.members(), unenforced: compiler.unenforced }
+}
+
 class SchemaCompiler {
   readonly unenforced: string[] = []
   private readonly named = new Map<Schema, string>()
@@ -87,6 +116,38 @@ class SchemaCompiler {
     this.named.set(schema, name)
     this.rules.set(name, this.body(schema, at))
     return ref(name)
+  }
+
+  /** Of the root, an object. Alternatives of whole objects cannot be held: any members are let through then. */
+  members(): { members: Member[]; others: boolean } {
+    const flat = this.flat(this.root, '')
+    if (!isObject(flat)) return { members: [], others: flat }
+    if (flat.anyOf !== undefined) {
+      this.problem('', 'anyOf', 'is not supported for the parameters as a whole in this syntax')
+      return { members: [], others: true }
+    }
+    this.checkKeywords(flat, '')
+    const properties = isObject(flat.properties) ? (flat.properties as Record<string, Schema>) : {}
+    const required = new Set((flat.required ?? []) as string[])
+    const names = [...new Set([...Object.keys(properties), ...required])]
+    const others = flat.additionalProperties ?? flat.properties === undefined
+    const members = names.flatMap((name): Member[] => {
+      const schema = Object.hasOwn(properties, name) ? (properties[name] as Schema) : true
+      const json = this.schema(schema, `/properties/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`)
+      if (json === NEVER && !required.has(name)) return []
+      const resolved = this.flat(schema, '')
+      return [
+        {
+          name,
+          required: required.has(name),
+          schema,
+          flat: isObject(resolved) ? resolved : null,
+          json,
+          root: this.root
+        }
+      ]
+    })
+    return { members, others: others !== false }
   }
 
   private body(schema: ObjectSchema, at: string): Node {

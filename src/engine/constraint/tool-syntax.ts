@@ -3,8 +3,11 @@
  * chat template of the model family it is named after.
  */
 
-/** `json`: {"name": ..., "arguments": ...} objects. `named`: the name stands before the arguments, between markers. */
-export type ToolSyntax = JsonSyntax | NamedSyntax
+/**
+ * `json`: {"name": ..., "arguments": ...} objects. `named`: the name stands before the arguments, between markers. `xml`:
+ * each argument has tags of its own.
+ */
+export type ToolSyntax = JsonSyntax | NamedSyntax | XmlSyntax
 
 interface Common {
   name: ToolFormat
@@ -40,6 +43,24 @@ export interface NamedSyntax extends Common {
   middle: string[]
   /** Behind the arguments. */
   end: string
+  /** Stands before every name, and behind it `:` and a number. */
+  numbered?: string
+}
+
+/** Texts stand between the tags as they are, other values as JSON. Blanks between tags mean nothing. */
+export interface XmlSyntax extends Common {
+  style: 'xml'
+  /** Before and behind the name of a call. '' behind: it ends with its line, or where a tag begins. */
+  open: string
+  nameEnd: string
+  /** Before a key, between key and value, behind a value. */
+  keyOpen: string
+  keyEnd: string[]
+  valueEnd: string
+  /** Behind the last value; '': what closes the section. */
+  end: string
+  /** Values stand on lines of their own: one line break on either side does not belong to them. */
+  lines: boolean
 }
 
 export type ToolFormat =
@@ -51,6 +72,10 @@ export type ToolFormat =
   | 'deepseek-v3.1'
   | 'function-tag'
   | 'harmony'
+  | 'kimi'
+  | 'qwen-coder'
+  | 'glm'
+  | 'minimax'
   | 'generic'
 
 const HERMES = {
@@ -168,6 +193,74 @@ export const TOOL_SYNTAXES: Readonly<Record<ToolFormat, ToolSyntax>> = {
     separator: null,
     control: ['<|channel|>', '<|start|>', '<|message|>', '<|constrain|>', '<|end|>'],
     idLength: null
+  },
+  kimi: {
+    name: 'kimi',
+    style: 'named',
+    triggers: ['<|tool_calls_section_begin|>'],
+    open: '<|tool_call_begin|>',
+    numbered: 'functions.',
+    middle: ['<|tool_call_argument_begin|>'],
+    end: '<|tool_call_end|>',
+    close: '<|tool_calls_section_end|>',
+    separator: '',
+    control: [
+      '<|tool_calls_section_begin|>',
+      '<|tool_calls_section_end|>',
+      '<|tool_call_begin|>',
+      '<|tool_call_argument_begin|>',
+      '<|tool_call_end|>'
+    ],
+    idLength: null
+  },
+  'qwen-coder': {
+    name: 'qwen-coder',
+    style: 'xml',
+    // These models leave the first tag out now and then.
+    triggers: ['<tool_call>', '<function='],
+    open: '<function=',
+    nameEnd: '>',
+    keyOpen: '<parameter=',
+    keyEnd: ['>'],
+    valueEnd: '</parameter>',
+    end: '</function>',
+    separator: null,
+    idLength: null,
+    close: '</tool_call>',
+    control: ['<tool_call>', '</tool_call>'],
+    lines: true
+  },
+  glm: {
+    name: 'glm',
+    style: 'xml',
+    triggers: ['<tool_call>'],
+    open: '',
+    nameEnd: '',
+    keyOpen: '<arg_key>',
+    keyEnd: ['</arg_key>', '<arg_value>'],
+    valueEnd: '</arg_value>',
+    end: '',
+    close: '</tool_call>',
+    separator: null,
+    control: ['<tool_call>', '</tool_call>', '<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>'],
+    idLength: null,
+    lines: false
+  },
+  minimax: {
+    name: 'minimax',
+    style: 'xml',
+    triggers: ['<minimax:tool_call>'],
+    open: '<invoke name="',
+    nameEnd: '">',
+    keyOpen: '<parameter name="',
+    keyEnd: ['">'],
+    valueEnd: '</parameter>',
+    end: '</invoke>',
+    close: '</minimax:tool_call>',
+    separator: '',
+    control: ['<minimax:tool_call>', '</minimax:tool_call>'],
+    idLength: null,
+    lines: false
   }
 }
 

@@ -5,7 +5,18 @@ import { ConstraintError } from './errors.js'
 import { alt, chars, type Node, optional, ref, repeat, seq, text } from './grammar.js'
 import { addSchema } from './schema.js'
 import { isObject } from './schema-bounds.js'
-import { isToolFormat, TOOL_SYNTAXES, type ToolSyntax } from './tool-syntax.js'
+import {
+  isToolFormat,
+  type JsonSyntax,
+  type NamedSyntax,
+  TOOL_SYNTAXES,
+  type ToolSyntax,
+  type XmlSyntax
+} from './tool-syntax.js'
+import { addXmlCall } from './xml-tools.js'
+
+const DIGIT = chars([[0x30, 0x39]])
+const LINE_BREAK = optional(text('\n'))
 
 type Tools = Constraint & { type: 'tools' }
 
@@ -37,13 +48,18 @@ export function addTools(rules: Map<string, Node>, constraint: Tools): ToolRules
     const index = constraint.tools.indexOf(tool)
     const param = `tools/${index}/parameters`
     const schema = argumentsSchema(tool.parameters, param)
-    const added = addSchema(rules, schema, { strict: tool.strict ?? false, param, prefix: `tool${i}.` })
+    const options = { strict: tool.strict ?? false, param, prefix: `tool${i}.` }
+    const added =
+      syntax.style === 'xml'
+        ? addXmlCall(rules, syntax, tool.name, schema, options)
+        : addSchema(rules, schema, options)
     unenforced.push(...added.unenforced.map(pointer => `${param}${pointer}`))
-    return call(syntax, tool.name, added.node)
+    return syntax.style === 'xml' ? added.node : call(syntax, tool.name, added.node)
   })
   rules.set('call', alt(...calls))
   const many = constraint.parallel && syntax.name !== 'harmony'
   rules.set('section', section(syntax, many))
+  if (syntax.style === 'xml') rules.set('bare', bareSection(syntax))
   const free = constraint.choice === 'auto' ? auto(syntax, many) : null
   return { calls: forced(syntax, many), free, syntax, unenforced }
 }
@@ -57,8 +73,12 @@ function argumentsSchema(parameters: unknown, param: string): unknown {
   throw new ConstraintError(param, 'the parameters of a tool are of type object')
 }
 
-function call(syntax: ToolSyntax, name: string, args: Node): Node {
-  if (syntax.style === 'named') return seq(text(name), text(syntax.middle[0]!), args, text(syntax.end))
+function call(syntax: JsonSyntax | NamedSyntax, name: string, args: Node): Node {
+  if (syntax.style === 'named') {
+    const { numbered, middle, end } = syntax
+    const named = numbered === undefined ? text(name) : seq(text(`${numbered}${name}:`), repeat(DIGIT, 1, 4))
+    return seq(named, text(middle[0]!), args, text(end))
+  }
   const quoted = text(JSON.stringify(name))
   return seq(
     text('{"name":'),
@@ -78,7 +98,8 @@ function forced(syntax: ToolSyntax, many: boolean): Node {
   const begin = syntax.name === 'llama3' ? text('') : text(trigger)
   if (!many || syntax.separator !== null) return seq(begin, ref('section'))
   const one = seq(begin, ref('section'))
-  return seq(one, repeat(seq(text('\n'), one), 0, null))
+  const between = syntax.style === 'xml' ? LINE_BREAK : text('\n')
+  return seq(one, repeat(seq(between, one), 0, null))
 }
 
 /** What follows a trigger. */
@@ -88,6 +109,11 @@ function section(syntax: ToolSyntax, many: boolean): Node {
     const more =
       many && syntax.separator !== null ? repeat(seq(text(syntax.separator), one), 0, null) : text('')
     return seq(one, more, text(syntax.close))
+  }
+  if (syntax.style === 'xml') {
+    const one = seq(text(syntax.open), ref('call'), LINE_BREAK)
+    const calls = many && syntax.separator !== null ? repeat(one, 1, null) : one
+    return seq(LINE_BREAK, calls, text(syntax.close))
   }
   const blank = alt(text(''), text(' '), text('\n'))
   const more =
@@ -100,12 +126,20 @@ function section(syntax: ToolSyntax, many: boolean): Node {
     : seq(blank, ref('call'), more, blank, text(syntax.close))
 }
 
+/** Behind a trigger that opens the call itself. */
+function bareSection(syntax: XmlSyntax): Node {
+  return seq(ref('call'), LINE_BREAK, optional(text(syntax.close)))
+}
+
 function auto(syntax: ToolSyntax, many: boolean): Node {
   // After a section that only the end of the answer closes, the answer ends.
   const loop = many && syntax.close !== '' && syntax.separator === null
   const free: Node = {
     kind: 'free',
-    triggers: syntax.triggers.map(trigger => ({ trigger, rule: 'section' })),
+    triggers: syntax.triggers.map(trigger => ({
+      trigger,
+      rule: syntax.style === 'xml' && trigger === syntax.open ? 'bare' : 'section'
+    })),
     loop: loop || (many && syntax.name === 'function-tag')
   }
   if (syntax.name !== 'llama3') return free

@@ -1,4 +1,5 @@
 /** A chat request's messages, as chat templates expect them. */
+import { partialJson } from '../answer/partial-json.js'
 import { invalidValue, unsupportedValue } from '../errors.js'
 import type { TemplateMessage, TemplateToolCall } from '../template/types.js'
 import type { ChatMessage } from './schema/content.js'
@@ -67,14 +68,18 @@ function toToolCalls(message: Extract<ChatMessage, { role: 'assistant' }>, path:
   return [{ id: 'call_0', type: 'function', function: { name, arguments: args } }]
 }
 
-/** Templates want the object. A model may have been cut off while it wrote the JSON: then templates get the text. */
+/**
+ * Templates want the object. A model may have been cut off while it wrote the JSON: then they get what there is of it;
+ * of what is no JSON at all, the text.
+ */
 export function parseArguments(text: string, name: string): unknown {
   if (text.trim() === '') return {}
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'object' && value !== null) return value
   } catch {
-    return text
+    const part = partialJson(text)
+    return typeof part === 'object' && part !== null ? part : text
   }
   throw invalidValue(name, 'the JSON must be an object.')
 }

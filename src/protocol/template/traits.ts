@@ -2,7 +2,7 @@
  * What a chat template can stand, found out by rendering made-up conversations once. Templates are programs that were
  * written against Python's Jinja and one client's habits; a guess that fails on them costs a request.
  */
-import type { TemplateMessage, TemplateToolCall } from './types.js'
+import type { TemplateMessage, TemplateTool, TemplateToolCall } from './types.js'
 
 export type Render = (variables: Record<string, unknown>) => string
 
@@ -53,6 +53,28 @@ export function findTraits(render: Render): TemplateTraits {
   return traits
 }
 
+/**
+ * Whether the template shows tools, calls and their results to the model. One that does not, or that cannot be rendered
+ * with them, gets them as text.
+ */
+export function showsTools(render: Render, traits: TemplateTraits): boolean {
+  const messages = [user, calling(traits.toolArguments === 'text'), toolResult].map(message =>
+    asContent(message, traits.content)
+  )
+  const text = attempt(render, messages, traits, [toolProbe])
+  const told = [toolProbe.function.name, argumentProbe, toolResult.content]
+  return told.every(part => text?.includes(part) === true)
+}
+
+const toolProbe: TemplateTool = {
+  type: 'function',
+  function: {
+    name: 'probe',
+    // What tools may leave out is left out: some templates stumble over that.
+    parameters: { type: 'object', properties: { value: { type: 'string' } } }
+  }
+}
+
 const toolResult: TemplateMessage = {
   role: 'tool',
   name: 'probe',
@@ -76,12 +98,18 @@ export function asContent(message: TemplateMessage, form: TemplateTraits['conten
   return { ...message, content: [{ type: 'text', text: message.content }] }
 }
 
-function attempt(render: Render, messages: unknown[], traits: TemplateTraits): string | undefined {
+function attempt(
+  render: Render,
+  messages: unknown[],
+  traits: TemplateTraits,
+  tools?: TemplateTool[]
+): string | undefined {
+  const given = tools ?? (traits.noTools === 'absent' ? undefined : traits.noTools)
   try {
     return render({
       messages,
       add_generation_prompt: true,
-      ...(traits.noTools === 'absent' ? {} : { tools: traits.noTools })
+      ...(given === undefined ? {} : { tools: given })
     })
   } catch {
     return undefined

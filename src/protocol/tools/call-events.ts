@@ -13,6 +13,7 @@ export function newCallId(length: number | null): string {
 
 export class CallEvents {
   private index = -1
+  private readonly ids = new Set<string>()
   private isOpen = false
   private wrote = false
   private scanner = new JsonValueScanner()
@@ -26,13 +27,16 @@ export class CallEvents {
     return this.index + 1
   }
 
-  begin(name: string): void {
+  /** @param id as the model wrote it; left out or used before: a new one */
+  begin(name: string, id?: string): void {
     this.end()
     this.index++
     this.isOpen = true
     this.wrote = false
     this.scanner = new JsonValueScanner()
-    this.out.push({ type: 'call', index: this.index, id: newCallId(this.idLength), name })
+    const known = id === undefined || this.ids.has(id) ? newCallId(this.idLength) : id
+    this.ids.add(known)
+    this.out.push({ type: 'call', index: this.index, id: known, name })
   }
 
   arguments(text: string): void {

@@ -11,22 +11,21 @@ export function detectToolFormat(template: string | null): ToolFormat {
   if (has('<|channel|>') && has('<|message|>') && has('functions.')) return 'harmony'
   if (has('<｜tool▁calls▁begin｜>')) return has('```json') ? 'deepseek' : 'deepseek-v3.1'
   if (has('[TOOL_CALLS]')) return has('[ARGS]') ? 'mistral-args' : 'mistral'
-  if (has('<tool_call>')) return speaksJson(template!) ? 'hermes' : 'generic'
+  if (has('<|tool_calls_section_begin|>')) return 'kimi'
+  if (has('<minimax:tool_call>')) return 'minimax'
+  if (has('<tool_call>')) return inToolCall(template!)
   if (has('<function=') && !has('<parameter=')) return 'function-tag'
   if (has('<|start_header_id|>') && has('"parameters"')) return 'llama3'
   return 'generic'
 }
 
-/** `<tool_call>` is used for JSON (Hermes, Qwen 2.5 and 3) and for several XML dialects, which are not spoken here. */
-function speaksJson(template: string): boolean {
-  if (
-    template.includes('<arg_key>') ||
-    template.includes('<parameter=') ||
-    template.includes('<parameter name=')
-  ) {
-    return false
-  }
-  return /"arguments\\?"/.test(template)
+/** `<tool_call>` is used for JSON (Hermes, Qwen 2.5 and 3) and for several XML dialects. */
+function inToolCall(template: string): ToolFormat {
+  const has = (text: string) => template.includes(text)
+  if (has('<arg_key>') && has('<arg_value>')) return 'glm'
+  if (has('<function=') && has('<parameter=')) return 'qwen-coder'
+  if (has('<arg_key>') || has('<parameter=') || has('<parameter name=')) return 'generic'
+  return /"arguments\\?"/.test(template) ? 'hermes' : 'generic'
 }
 
 /** Whether the template itself tells the model about tools. */

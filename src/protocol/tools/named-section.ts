@@ -87,10 +87,20 @@ export class NamedSection implements Section {
     this.between += at < 0 ? text : text.slice(0, at)
     if (this.name === '' || this.between.length > MOST_BETWEEN) return this.fail(at < 0 ? '' : text.slice(at))
     if (at < 0) return ''
-    this.calls.begin(this.name)
+    this.begin()
     this.scanner = new JsonValueScanner()
     this.state = 'arguments'
     return text.slice(at)
+  }
+
+  private begin(): void {
+    const { numbered } = this.syntax
+    const [, name, number] = (numbered !== undefined && /^(.+):(\d+)$/.exec(this.name)) || []
+    if (name === undefined) this.calls.begin(this.name)
+    else {
+      const plain = name.startsWith(numbered as string) ? name.slice((numbered as string).length) : name
+      this.calls.begin(plain, `${numbered}${plain}:${number}`)
+    }
   }
 
   private readArguments(text: string): string {

@@ -9,17 +9,21 @@ import { findMarker, heldBack } from './markers.js'
 import { NamedSection } from './named-section.js'
 import type { Section } from './section.js'
 import { TextOutput } from './text-output.js'
+import { XmlSection } from './xml-section.js'
+import type { TypedTool } from './xml-value.js'
 
 export interface AnswerOptions {
   /** null: the request has no tools, calls are not looked for. */
   format: ToolFormat | null
   thinking: Thinking | null
+  /** Those that may be called: some syntaxes do not tell a text from a number. Left out: told by what is written. */
+  tools?: readonly TypedTool[]
 }
 
 /** A parser for one answer (one choice). */
-export function createAnswerParser({ format, thinking }: AnswerOptions): AnswerParser {
+export function createAnswerParser({ format, thinking, tools = [] }: AnswerOptions): AnswerParser {
   if (format === 'harmony' || thinking?.kind === 'channels') return new HarmonyParser()
-  return new TagParser(format === null ? null : TOOL_SYNTAXES[format], thinking)
+  return new TagParser(format === null ? null : TOOL_SYNTAXES[format], thinking, tools)
 }
 
 class TagParser implements AnswerParser {
@@ -35,7 +39,8 @@ class TagParser implements AnswerParser {
 
   constructor(
     private readonly syntax: ToolSyntax | null,
-    thinking: Thinking | null
+    thinking: Thinking | null,
+    private readonly tools: readonly TypedTool[]
   ) {
     this.calls = new CallEvents(this.out, syntax?.idLength ?? null)
     this.content = new TextOutput('content', this.out, thinking !== null)
@@ -53,7 +58,10 @@ class TagParser implements AnswerParser {
 
   end(cut = false): AnswerEvent[] {
     while (this.advance(true));
-    if (this.section) this.leaveSection(this.section.end())
+    if (this.section) {
+      const shown = this.section.end(cut)
+      this.leaveSection(shown === '' ? '' : shown + this.pending)
+    }
     this.calls.breakOff(cut)
     this.content.flush()
     return this.out.splice(0)
@@ -127,10 +135,18 @@ class TagParser implements AnswerParser {
   private enterSection(marker: string): void {
     const syntax = this.syntax!
     this.mode = 'section'
-    this.section =
-      syntax.style === 'json'
-        ? new JsonSection(syntax, marker, this.calls)
-        : new NamedSection(syntax, marker, this.calls)
+    this.section = this.newSection(syntax, marker)
+  }
+
+  private newSection(syntax: ToolSyntax, marker: string): Section {
+    switch (syntax.style) {
+      case 'json':
+        return new JsonSection(syntax, marker, this.calls)
+      case 'named':
+        return new NamedSection(syntax, marker, this.calls)
+      default:
+        return new XmlSection(syntax, marker, this.calls, this.tools)
+    }
   }
 
   private inSection(): boolean {

@@ -6,6 +6,10 @@ export interface Section {
   read(text: string): string
   /** When done: text that was taken and is no call after all, to be shown. */
   rest(): string
-  /** The answer ends within the section; returns text to be shown. */
-  end(): string
+  /**
+   * The answer ends within the section.
+   * @param cut the model did not end it
+   * @returns text to be shown, without what `read` has left
+   */
+  end(cut: boolean): string
 }

@@ -30,7 +30,7 @@ function constraint(format: string, choice: string, parallel: boolean, thinking?
 }
 
 function calls(format: ToolFormat, thinking: Thinking | null, text: string) {
-  const parser = createAnswerParser({ format, thinking })
+  const parser = createAnswerParser({ format, thinking, tools })
   const events = [...parser.push(text), ...parser.end()]
   const found: Array<{ name: string; arguments: string }> = []
   for (const event of events) {
@@ -88,6 +88,96 @@ t.test('auto: free text, or a call; once a call has begun it has to be valid', a
       matcher.free()
     }
   }
+})
+
+t.test('tags: every argument by its schema', async t => {
+  const parameters = {
+    type: 'object',
+    properties: {
+      path: { type: 'string', minLength: 1 },
+      mode: { enum: ['read', 'write'] },
+      line: { $ref: '#/$defs/line' },
+      note: { type: 'string' }
+    },
+    required: ['path', 'line'],
+    $defs: { line: { type: 'integer', minimum: 1 } }
+  }
+  const own = [{ name: 'edit', parameters, strict: true }]
+  const compile = (format: string, choice: string, parallel = true) =>
+    service.compile({ type: 'tools', format, tools: own, choice, parallel })
+  const qwen = (inner: string) => `<tool_call>\n<function=edit>\n${inner}</function>\n</tool_call>`
+  const tag = (key: string, value: string) => `<parameter=${key}>\n${value}\n</parameter>\n`
+  const whole = tag('path', 'a<b>.html') + tag('mode', 'read') + tag('line', '12') + tag('note', 'x\n\ny')
+  for (const [text, expected] of [
+    [qwen(whole), true],
+    [qwen(tag('path', 'a') + tag('line', '1')), true],
+    [`${qwen(whole)}\n${qwen(whole)}`, true],
+    [
+      qwen('<parameter=path>a</parameter><parameter=line>1</parameter>'),
+      false,
+      'a limited text has its lines'
+    ],
+    [qwen(tag('path', '') + tag('line', '1')), false, 'minLength'],
+    [qwen(tag('path', 'a')), false, 'required'],
+    [qwen(tag('path', 'a') + tag('line', '0')), false, 'minimum'],
+    [qwen(tag('path', 'a') + tag('mode', 'append') + tag('line', '1')), false, 'enum'],
+    [qwen(whole + tag('other', '1')), false, 'not listed'],
+    [`Well. ${qwen(whole)}`, false, 'text']
+  ] as const) {
+    const matcher = (await compile('qwen-coder', 'required')).matcher()
+    t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, text)
+    matcher.free()
+  }
+  for (const [format, text, expected] of [
+    ['qwen-coder', `Well. ${qwen(whole)}\n${qwen(whole)}`, true],
+    ['qwen-coder', `Well. ${qwen(whole).slice('<tool_call>\n'.length)}`, true],
+    ['qwen-coder', 'Well. <tool_call> is a tag', false],
+    [
+      'glm',
+      'Hm\n<tool_call>edit\n<arg_key>path</arg_key>\n<arg_value>a</arg_value>\n<arg_key>line</arg_key>\n<arg_value>1</arg_value>\n</tool_call>',
+      true
+    ],
+    [
+      'glm',
+      '<tool_call>edit<arg_key>path</arg_key><arg_value>a</arg_value><arg_key>line</arg_key><arg_value>1</arg_value></tool_call>',
+      true
+    ],
+    ['glm', '<tool_call>edit<arg_key>path</arg_key><arg_value>a</arg_value></tool_call>', false],
+    [
+      'minimax',
+      '<minimax:tool_call>\n<invoke name="edit"><parameter name="path">a</parameter>\n<parameter name="line">1</parameter>\n</invoke>\n<invoke name="edit"><parameter name="path">b</parameter>\n<parameter name="line">2</parameter>\n</invoke>\n</minimax:tool_call>',
+      true
+    ],
+    ['minimax', '<minimax:tool_call>\n<invoke name="edit"></invoke>\n</minimax:tool_call>', false],
+    [
+      'kimi',
+      '<|tool_calls_section_begin|><|tool_call_begin|>functions.edit:0<|tool_call_argument_begin|>{"path": "a", "line": 1}<|tool_call_end|><|tool_calls_section_end|>',
+      true
+    ],
+    [
+      'kimi',
+      '<|tool_calls_section_begin|><|tool_call_begin|>functions.edit:0<|tool_call_argument_begin|>{"path": "a"}<|tool_call_end|><|tool_calls_section_end|>',
+      false
+    ]
+  ] as const) {
+    const matcher = (await compile(format, 'auto')).matcher()
+    t.equal(await accepts(matcher, vocabulary, spell(vocabulary, text)), expected, text)
+    matcher.free()
+  }
+  // A tool of which nothing is known takes anything.
+  const any = [{ name: 'x', parameters: { type: 'object' } }]
+  const matcher = (
+    await service.compile({
+      type: 'tools',
+      format: 'qwen-coder',
+      tools: any,
+      choice: 'required',
+      parallel: false
+    })
+  ).matcher()
+  const text = '<tool_call>\n<function=x>\n<parameter=k>\nv\n</parameter>\n</function>\n</tool_call>'
+  t.ok(await accepts(matcher, vocabulary, spell(vocabulary, text)))
+  matcher.free()
 })
 
 t.test('auto beside a schema: a document, or calls; no other text', async t => {

@@ -22,8 +22,12 @@ t.test('tells the syntax by the template of the model', async t => {
   t.equal(
     detectToolFormat("{{ '<tool_call>' + name + '<arg_key>' }}"),
     'generic',
-    'an XML dialect is not spoken'
+    'a dialect that is not spoken'
   )
+  t.equal(detectToolFormat(template('Qwen3-Coder')), 'qwen-coder')
+  t.equal(detectToolFormat(template('GLM-4.6')), 'glm')
+  t.equal(detectToolFormat(template('moonshotai-Kimi-K2')), 'kimi')
+  t.equal(detectToolFormat(template('MiniMax-M2')), 'minimax')
   t.equal(detectToolFormat(null), 'generic')
 })
 

@@ -32,6 +32,14 @@ function read(options: AnswerOptions, pieces: string[]): Summary {
 }
 
 const call = (name: string, args: string) => ({ name, arguments: args, ended: true })
+const typed = [
+  {
+    name: 'edit',
+    parameters: {
+      properties: { text: { type: 'string' }, n: { type: 'integer' }, maybe: { type: ['string', 'null'] } }
+    }
+  }
+]
 const think = { kind: 'tags', open: '<think>', close: '</think>', opened: false } as const
 
 const cases: Array<{ name: string; options: AnswerOptions; text: string; expected: Partial<Summary> }> = [
@@ -157,6 +165,55 @@ const cases: Array<{ name: string; options: AnswerOptions; text: string; expecte
     expected: { content: 'Plain text.', calls: [] }
   },
   {
+    name: 'qwen coder: texts as they are, other values by their type, a second call',
+    options: { format: 'qwen-coder', thinking: think, tools: typed },
+    text: '<think>\nso\n</think>\n\nOk.\n<tool_call>\n<function=edit>\n<parameter=text>\n5 < 6\n\n"</p>\n</parameter>\n<parameter=n>\n7\n</parameter>\n<parameter=maybe>\nnull\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=ls>\n</function>\n</tool_call>',
+    expected: {
+      reasoning: 'so',
+      content: 'Ok.',
+      calls: [call('edit', '{"text": "5 < 6\\n\\n\\"</p>", "n": 7, "maybe": null}'), call('ls', '{}')]
+    }
+  },
+  {
+    name: 'qwen coder: without the first tag, on one line, an empty text, a type that is not kept',
+    options: { format: 'qwen-coder', thinking: null, tools: typed },
+    text: 'Ok.\n<function=edit><parameter=text></parameter><parameter=n>many</parameter><parameter=maybe>12</parameter></function>',
+    expected: { content: 'Ok.', calls: [call('edit', '{"text": "", "n": "many", "maybe": "12"}')] }
+  },
+  {
+    name: 'qwen coder: without a schema, what reads as JSON is JSON',
+    options: { format: 'qwen-coder', thinking: null },
+    text: '<tool_call>\n<function=x>\n<parameter=a>\nTrue\n</parameter>\n<parameter=b>\nyes\n</parameter>\n</function>\n</tool_call>',
+    expected: { content: '', calls: [call('x', '{"a": true, "b": "yes"}')] }
+  },
+  {
+    name: 'qwen coder: what is no call stays text',
+    options: { format: 'qwen-coder', thinking: null },
+    text: 'Write <tool_call> or <tool_call>\n<function=a b>.',
+    expected: { content: 'Write <tool_call> or <tool_call>\n<function=a b>.', calls: [] }
+  },
+  {
+    name: 'glm: with and without line breaks',
+    options: { format: 'glm', thinking: null, tools: typed },
+    text: '<tool_call>edit\n<arg_key>text</arg_key>\n<arg_value>a\nb</arg_value>\n<arg_key>n</arg_key>\n<arg_value>3</arg_value>\n</tool_call><tool_call>edit<arg_key>text</arg_key><arg_value>3</arg_value></tool_call>\n<tool_call>ls</tool_call>',
+    expected: {
+      content: '',
+      calls: [call('edit', '{"text": "a\\nb", "n": 3}'), call('edit', '{"text": "3"}'), call('ls', '{}')]
+    }
+  },
+  {
+    name: 'minimax: two calls in one section',
+    options: { format: 'minimax', thinking: null, tools: typed },
+    text: 'Ok.\n<minimax:tool_call>\n<invoke name="edit"><parameter name="text">a</parameter>\n<parameter name="n">1</parameter>\n</invoke>\n<invoke name="ls"></invoke>\n</minimax:tool_call>',
+    expected: { content: 'Ok.', calls: [call('edit', '{"text": "a", "n": 1}'), call('ls', '{}')] }
+  },
+  {
+    name: 'kimi: numbered names',
+    options: { format: 'kimi', thinking: null },
+    text: 'Ok.<|tool_calls_section_begin|><|tool_call_begin|>functions.a.b:0<|tool_call_argument_begin|>{"x": 1}<|tool_call_end|><|tool_call_begin|>functions.c:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>',
+    expected: { content: 'Ok.', calls: [call('a.b', '{"x": 1}'), call('c', '{}')] }
+  },
+  {
     name: 'neither tools nor thinking: nothing is touched',
     options: { format: null, thinking: null },
     text: '\n <think>a</think> <tool_call>{}</tool_call> \n',
@@ -198,12 +255,28 @@ t.test('any text, cut anywhere, comes out the same, and without tools as it was'
       '<｜tool▁calls▁begin｜>',
       ' to=functions.a'
     ),
+    fc.constantFrom('<function=', 'edit', '>', '<parameter=text>', '</parameter>', '</function>'),
+    fc.constantFrom('<arg_key>', 'text', '</arg_key>', '<arg_value>', '</arg_value>', '<parameter=n>', '7'),
     fc.string({ maxLength: 6 })
   )
-  const formats = fc.constantFrom('hermes', 'llama3', 'mistral', 'mistral-args', 'deepseek', 'harmony', null)
+  const formats = fc.constantFrom(
+    'hermes',
+    'llama3',
+    'mistral',
+    'mistral-args',
+    'deepseek',
+    'harmony',
+    'qwen-coder',
+    'glm',
+    null
+  )
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 12 }), formats, fc.boolean(), (pieces, format, opened) => {
-      const options: AnswerOptions = { format, thinking: format === 'harmony' ? null : { ...think, opened } }
+      const options: AnswerOptions = {
+        format,
+        thinking: format === 'harmony' ? null : { ...think, opened },
+        tools: typed
+      }
       const whole = read(options, [pieces.join('')])
       return JSON.stringify(read(options, [...pieces.join('')])) === JSON.stringify(whole)
     }),
@@ -214,6 +287,23 @@ t.test('any text, cut anywhere, comes out the same, and without tools as it was'
       return read({ format: null, thinking: null }, pieces).content === pieces.join('')
     })
   )
+})
+
+t.test('tags: cut off, texts as far as they came; ended by the model, closed', async t => {
+  const events = (cut: boolean, text: string) => {
+    const parser = createAnswerParser({ format: 'qwen-coder', thinking: null, tools: typed })
+    const all = [...parser.push(text), ...parser.end(cut)]
+    return [
+      all.map(event => (event.type === 'arguments' ? event.text : '')).join(''),
+      all.some(event => event.type === 'callEnd' && event.complete)
+    ]
+  }
+  const begun = '<tool_call>\n<function=edit>\n'
+  t.same(events(true, begun), ['', false])
+  t.same(events(false, begun), ['{}', true])
+  t.same(events(true, `${begun}<parameter=text>\nab\n</par`), ['{"text": "ab', false])
+  t.same(events(false, `${begun}<parameter=text>\nab`), ['{"text": "ab"}', true])
+  t.same(events(true, `${begun}<parameter=n>\n12`), ['{"n": 12', false])
 })
 
 t.test('ids have the length that a template insists on', async t => {
