@@ -7,15 +7,17 @@ export interface TokenizedPrompt {
   anchors: number[]
 }
 
+type TokenizingBackend = Pick<Backend, 'info' | 'tokenize' | 'piece'>
+
 /** Tokenizes prompts, off the engine's loop. */
 export class PromptTokenizer {
   private constructor(
-    private readonly backend: Backend,
+    private readonly backend: TokenizingBackend,
     /** The token that the tokenizer puts in front, -1 when it puts none. */
     private readonly bos: number
   ) {}
 
-  static async create(backend: Backend): Promise<PromptTokenizer> {
+  static async create(backend: TokenizingBackend): Promise<PromptTokenizer> {
     const bos = backend.info.addsBos
       ? await backend.tokenize('', { addSpecial: true, parseSpecial: false })
       : new Int32Array(0)

@@ -1,7 +1,9 @@
 import { statSync } from 'node:fs'
 import type { Capabilities, ModelInfo } from '../engine/backend.js'
 import type { EngineConfig, EngineStats, LoadFailure } from '../engine/messages.js'
+import type { VocabularyService } from '../vocabulary/service.js'
 import type { BreakerState } from './breaker.js'
+import { fileSignature } from './bring-up.js'
 import { type Clock, systemClock } from './clock.js'
 import type { DrainResult } from './engine-client.js'
 import type { LoadTimes } from './load-times.js'
@@ -9,8 +11,16 @@ import type { Residency, Resident } from './residency.js'
 import { SteadyEngine } from './steady-engine.js'
 import { SupervisedModel } from './supervisor.js'
 import type { SupervisorOptions } from './supervisor-options.js'
-import { type Engine, type LoadStatus, type Model, type ModelState, ModelUnavailableError } from './types.js'
+import {
+  type Engine,
+  type LoadStatus,
+  type Model,
+  type ModelState,
+  ModelUnavailableError,
+  type Vocabulary
+} from './types.js'
 import { Usage } from './usage.js'
+import { openVocabulary } from './vocabulary.js'
 
 /** What a model gets when it is loaded now, and what that takes. */
 export interface ModelPlan {
@@ -70,6 +80,7 @@ export class HostedModel implements Model, Resident {
   readonly #residency: Residency
   readonly #loadTimes: LoadTimes
   readonly #times: HostingTimes
+  readonly #vocabularies: VocabularyService
   readonly #clock: Clock
   readonly #usage: Usage
   readonly #fileBytes: number
@@ -78,6 +89,8 @@ export class HostedModel implements Model, Resident {
   #unloading: Promise<DrainResult> | null = null
   #gate: { opened: Promise<void>; open(): void } | null = null
   #loadingSince = 0
+  /** What was at the file's path when it was last loaded. */
+  #loadedFile = ''
   #onDemand = false
   #closed = false
   #cancelTtl: () => void = () => {}
@@ -85,7 +98,12 @@ export class HostedModel implements Model, Resident {
   constructor(
     options: ModelOptions,
     supervision: SupervisorOptions,
-    shared: { residency: Residency; loadTimes: LoadTimes; times: HostingTimes }
+    shared: {
+      residency: Residency
+      loadTimes: LoadTimes
+      times: HostingTimes
+      vocabularies: VocabularyService
+    }
   ) {
     this.id = options.id
     this.file = options.file
@@ -94,6 +112,7 @@ export class HostedModel implements Model, Resident {
     this.#residency = shared.residency
     this.#loadTimes = shared.loadTimes
     this.#times = shared.times
+    this.#vocabularies = shared.vocabularies
     this.#clock = supervision.clock ?? systemClock
     this.#usage = new Usage(this.#clock, () => {
       this.#armTtl()
@@ -221,6 +240,18 @@ export class HostedModel implements Model, Resident {
       await this.#usage.during(this.#inTime(this.#ready({ gated: true, insist: false })))
     } else this.#usage.grant()
     return this.#steady
+  }
+
+  async vocabulary(): Promise<Vocabulary | null> {
+    if (this.#closed) return null
+    await this.#supervised.assertAvailable()
+    const known = (await fileSignature(this.file)) === this.#loadedFile ? this.info : null
+    try {
+      return await openVocabulary(this.#vocabularies, this.#planned().config, known)
+    } catch {
+      // A file that cannot be read: the load says what is wrong with it.
+      return null
+    }
   }
 
   /**
@@ -354,6 +385,9 @@ export class HostedModel implements Model, Resident {
   #onState(from: ModelState, to: ModelState): void {
     if (to === 'loading') {
       this.#loadingSince = this.#clock.now()
+      void fileSignature(this.file).then(signature => {
+        this.#loadedFile = signature
+      })
     } else if (to === 'ready') {
       const ms = this.#clock.now() - this.#loadingSince
       if (from === 'loading') this.#loadTimes.note(this.id, this.#fileBytes, ms)

@@ -1,7 +1,7 @@
 import type { Capabilities, ModelInfo } from '../engine/backend.js'
 import type { EngineStats, LoadFailure } from '../engine/messages.js'
 import type { HostedModel } from './hosted-model.js'
-import type { Engine, LoadStatus, Model, ModelState } from './types.js'
+import type { Engine, LoadStatus, Model, ModelState, Vocabulary } from './types.js'
 
 /**
  * A name that may be moved to another model while requests for it wait: they get the one that it means in the end.
@@ -66,5 +66,9 @@ export class ModelAlias implements Model {
         if (target === this.#target()) return engine
       }
     }
+  }
+
+  vocabulary(): Promise<Vocabulary | null> {
+    return this.#target().vocabulary()
   }
 }

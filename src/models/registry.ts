@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { VocabularyService } from '../vocabulary/service.js'
 import { systemClock } from './clock.js'
 import type { DrainResult } from './engine-client.js'
 import type { ModelEvents } from './events.js'
@@ -53,7 +54,8 @@ export function createModels(options: ModelsOptions): ModelRegistry {
   const supervision = { ...options, entry, events }
   const residency = new Residency(options.memoryBudget ?? (() => Number.POSITIVE_INFINITY), options.logger)
   const times = { ...defaultHostingTimes, ...options.times }
-  const shared = { residency, loadTimes: new LoadTimes(), times }
+  const vocabularies = new VocabularyService(options.logger)
+  const shared = { residency, loadTimes: new LoadTimes(), times, vocabularies }
   const models = options.models.map(model => new HostedModel(model, supervision, shared))
   const names = new Names(
     models.map((model, at) => ({ model, aliases: options.models[at]!.aliases ?? [] })),
@@ -102,6 +104,7 @@ export function createModels(options: ModelsOptions): ModelRegistry {
     swap: (from, to, alias, timeoutMs) => swapper.swap(from, to, alias, timeoutMs),
     async drain(limit) {
       draining = true
+      vocabularies.close()
       return sum(await Promise.all(models.map(model => model.close(limit))))
     }
   }

@@ -8,6 +8,7 @@ import type {
   LoadFailure,
   RequestEvent
 } from '../engine/messages.js'
+import type { Examined, StaticRefusal } from '../vocabulary/messages.js'
 
 /** A submitted request. After `end`, `failed` or a refusing verdict no event comes any more; all methods are no-ops then. */
 export interface Generation {
@@ -25,8 +26,28 @@ export interface Generation {
 export interface Engine {
   /** Events of a request arrive in order, several in one turn of the event loop. The first is always its verdict, or `failed`. */
   submit(request: GenerationRequest, onEvent: (event: RequestEvent) => void): Generation
+  /** Whatever is submitted in this turn of the event loop is refused for want of room in the queue. */
+  readonly full?: boolean
   /** @throws EngineGoneError when the engine dies before it answers. */
   call<M extends EngineMethod>(method: M, params: EngineCalls[M]['params']): Promise<EngineCalls[M]['result']>
+}
+
+/** Answers what a vocabulary can: an engine, or the vocabulary of one that is not there. */
+export interface TokenizingEngine {
+  call<M extends 'tokenize' | 'detokenize' | 'pieces'>(
+    method: M,
+    params: EngineCalls[M]['params']
+  ): Promise<EngineCalls[M]['result']>
+}
+
+/** What can be told of a model that is not loaded. Its calls throw when the process that answers them ends. */
+export interface Vocabulary extends TokenizingEngine {
+  /** What only weights and a device tell is 0 or ''. */
+  readonly info: ModelInfo
+  /** A prompt of so many tokens, or more, is too long. */
+  readonly limit: number
+  /** What the engine is going to say against a request; null: nothing that can be told now. Never rejects. */
+  examine(request: Examined & Pick<GenerationRequest, 'sampling'>): Promise<StaticRefusal | null>
 }
 
 export type ModelState = 'unloaded' | 'loading' | 'ready' | 'draining' | 'failed'
@@ -65,6 +86,11 @@ export interface Model {
    * @throws ModelUnavailableError (failure, retryAfterMs) when it cannot be loaded now, or not in time.
    */
   engine(): Promise<Engine>
+  /**
+   * The vocabulary alone, in much less time than the engine; null where it cannot be had. Nothing is loaded for it.
+   * @throws ModelUnavailableError when the model would not be loaded now: what `engine()` would throw at once
+   */
+  vocabulary?(): Promise<Vocabulary | null>
 }
 
 export interface Models {

@@ -7,6 +7,7 @@ import accessLog from './plugins/app/access-log.js'
 import auth from './plugins/app/auth.js'
 import cacheHeader from './plugins/app/cache-header.js'
 import deadlines from './plugins/app/deadlines.js'
+import earlyRefusal from './plugins/app/early-refusal.js'
 import errors, { onClientError, onFrameworkError } from './plugins/app/errors.js'
 import hostGuard from './plugins/app/host-guard.js'
 import idempotency from './plugins/app/idempotency.js'
@@ -110,6 +111,7 @@ export async function buildApp({
   await app.register(queueHeaders)
   await app.register(cacheHeader)
   await app.register(slowClient, { config, metrics })
+  await app.register(earlyRefusal, { models: registry })
 
   // Shared by the routes and their aliases.
   const turns = new TurnMemory()
@@ -124,8 +126,8 @@ export async function buildApp({
   }
   await app.register(metricsRoute, { metrics })
   await app.register(statsRoute, { metrics })
-  await app.register(tokenize, { models: registry })
-  await app.register(props, { models: registry })
+  await app.register(tokenize, { models: registry, config })
+  await app.register(props, { models: registry, config })
   for (const prefix of ['/v1', '']) {
     await app.register(models, { prefix, models: registry, embeddings })
     await app.register(completions, { prefix, models: registry, config })

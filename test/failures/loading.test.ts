@@ -60,12 +60,93 @@ t.test('a model that is not loaded', async t => {
     t.notMatch(reading.text(), /^event: /m)
   })
 
-  t.test('a prompt that is too long is a 400 all the same', async t => {
+  const messages = [{ role: 'user', content: longText.repeat(8) }]
+  for (const [name, path, body, code, param] of [
+    [
+      'a prompt that is too long',
+      'chat/completions',
+      { messages, stream: true },
+      'context_length_exceeded',
+      'messages'
+    ],
+    [
+      'a text that is too long',
+      'completions',
+      { prompt: ['Hello', longText.repeat(8)], stream: true },
+      'context_length_exceeded',
+      'prompt'
+    ],
+    [
+      'a message that is too long',
+      'messages',
+      { messages, max_tokens: 4, stream: true },
+      'invalid_request_error',
+      undefined
+    ],
+    [
+      'input that is too long',
+      'responses',
+      { input: longText.repeat(8), stream: true },
+      'context_length_exceeded',
+      'input'
+    ],
+    [
+      'a grammar that is none',
+      'chat/completions',
+      { ...chat('Hello'), grammar: 'root ::= (', stream: true },
+      'invalid_value',
+      'grammar'
+    ],
+    [
+      'a token that the vocabulary lacks',
+      'chat/completions',
+      { ...chat('Hello'), logit_bias: { 999999: 1 }, stream: true },
+      'invalid_value',
+      'logit_bias'
+    ],
+    [
+      'a token that there is not',
+      'completions',
+      { prompt: [1, 2, 999999], stream: true },
+      'invalid_value',
+      'prompt'
+    ]
+  ] as const) {
+    t.test(`${name} is a 400 before the stream's headers, and loads nothing`, async t => {
+      await unload()
+      const headers = { 'x-octavo-events': '1' }
+      const answer = await ask(serving, body, { path: `/v1/${path}`, headers })
+      t.equal(answer.status, 400)
+      const { code: given, type, param: field } = answer.json.error as Record<string, unknown>
+      t.equal(given ?? type, code)
+      t.equal(field, param)
+      t.equal(serving.model.state, 'unloaded')
+    })
+  }
+
+  t.test('a prompt that fits is served after having been looked at', async t => {
     await unload()
-    const answer = await ask(serving, chat(longText.repeat(8)))
-    t.equal(answer.status, 400)
-    t.equal(answer.json.error?.code, 'context_length_exceeded')
+    const answer = await ask(serving, chat(longText))
+    t.equal(answer.status, 200)
   })
+
+  for (const [path, body] of [
+    ['/tokenize', { content: 'Hello' }],
+    ['/detokenize', { tokens: [5, 6] }],
+    ['/apply-template', { messages: [{ role: 'user', content: 'Hello' }] }],
+    ['/props', undefined]
+  ] as const) {
+    t.test(`${path} waits for it, or does not`, async t => {
+      await unload()
+      const method = body === undefined ? 'GET' : 'POST'
+      const refused = await ask(serving, body, { path, method, headers: { 'x-octavo-wait': '0' } })
+      t.equal(refused.status, 503)
+      t.equal(refused.json.error?.code, 'model_loading')
+      t.ok(Number(refused.headers.get('retry-after')) >= 1)
+      t.equal((await ask(serving, body, { path, method })).status, 200)
+      t.equal(serving.model.state, 'ready')
+    })
+  }
 
   t.test('a wrong parameter is a 400 without a load', async t => {
     await unload()
@@ -116,6 +197,8 @@ t.test('a load that does not end: model_load_timeout, whole and in a stream', as
   t.equal(reading.status, 200)
   t.equal(await reading.end, 'error')
   t.match(reading.text(), /event: model_loading[\s\S]*"code":"model_load_timeout"/)
+  const tokens = await ask(serving, { content: 'Hello' }, { path: '/tokenize' })
+  t.equal(tokens.json.error?.code, 'model_load_timeout', 'and for who only wants tokens')
   process.kill(pid, 'SIGCONT')
   await until('ready', () => serving.model.isReady)
   t.equal((await ask(serving, chat('Hello'))).status, 200, 'the load went on')

@@ -1,8 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Engine, Model } from '../../models/types.js'
+import type { Engine, Model, Vocabulary } from '../../models/types.js'
 import { ApiError } from '../../protocol/errors.js'
 import { EarlyReply } from './early-reply.js'
 import { ClientGoneError } from './submit.js'
+
+/** Looks at a request with no more than its model's vocabulary. @throws ApiError what can be said against it */
+export type Examination = (vocabulary: Vocabulary) => Promise<void>
 
 /** A load that fails, or succeeds, sooner is answered as if there had been nothing to wait for. */
 const quietMs = 1000
@@ -10,22 +13,31 @@ const quietMs = 1000
 /**
  * The engine of a request's model, which may have to be loaded first. A client that streams hears of it: after a moment
  * its headers go out, with comments that say how the load gets on (`x-octavo-events: 1`: at once, as events). A
- * client that does not want to wait (`x-octavo-wait: 0`) is told when to come back.
+ * client that does not want to wait (`x-octavo-wait: 0`) is told when to come back. What the vocabulary alone can tell
+ * comes before all of that: such a request loads nothing, and its refusal is a plain 4xx.
  *
  * @param keepAliveMs between signs of life; 0: none
- * @throws ApiError model_loading
+ * @param examine of the routes that generate; the others' answers are never streams, and take any prompt
+ * @throws ApiError model_loading, and what `examine` throws
  * @throws ModelUnavailableError when the model cannot be loaded, or not in time
  * @throws ClientGoneError
  */
-export async function readyEngine(model: Model, reply: FastifyReply, keepAliveMs: number): Promise<Engine> {
+export async function readyEngine(
+  model: Model,
+  reply: FastifyReply,
+  keepAliveMs: number,
+  examine?: Examination
+): Promise<Engine> {
   if (model.state === 'ready') return model.engine()
   const { request, raw } = reply
+  if (examine !== undefined) await examineBeforehand(model, examine)
+  if (raw.destroyed) throw new ClientGoneError()
   const loading = model.engine()
   if (request.headers['x-octavo-wait'] === '0') {
     loading.catch(() => {})
     throw await refusal(model, loading)
   }
-  const early = streams(request) ? openLater(model, reply, keepAliveMs) : null
+  const early = examine !== undefined && streams(request) ? openLater(model, reply, keepAliveMs) : null
   let onClose = () => {}
   const gone = new Promise<never>((_, reject) => {
     onClose = () => reject(new ClientGoneError())
@@ -39,6 +51,17 @@ export async function readyEngine(model: Model, reply: FastifyReply, keepAliveMs
     early?.stop()
     raw.off('close', onClose)
     loading.catch(() => {})
+  }
+}
+
+/** Whatever else goes wrong on the way is no reason to refuse a request: the engine will look at it again. */
+async function examineBeforehand(model: Model, examine: Examination): Promise<void> {
+  const vocabulary = await model.vocabulary?.()
+  if (!vocabulary) return
+  try {
+    await examine(vocabulary)
+  } catch (error) {
+    if (error instanceof ApiError) throw error
   }
 }
 

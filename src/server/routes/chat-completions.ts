@@ -8,7 +8,7 @@ import { chatParamNames, checkChatRequest, planChat } from '../../protocol/opena
 import { ChatStreamEncoder } from '../../protocol/openai/chat-stream.js'
 import { ChatRequest } from '../../protocol/openai/schema/chat.js'
 import { collect } from '../generation/collect.js'
-import { prepare } from '../generation/prepare.js'
+import { preparePlan } from '../generation/prepare.js'
 import { respondWithStream } from '../generation/respond.js'
 import { tellRewritten } from '../generation/rewritten-header.js'
 import type { ServerOptions } from '../options.js'
@@ -29,10 +29,12 @@ const chatCompletions: FastifyPluginAsyncTypebox<ChatCompletionsOptions> = async
     const { body } = request
     const model = findModel(models, body.model)
     checkChatRequest(body)
-    const { engine, info, context } = await prepare(model, reply, { turns, config })
-    const { request: generation, reading, demanded, rewritten, onFinish } = planChat(body, context)
-    tellRewritten(reply, rewritten)
     const words = { paramNames: chatParamNames(body), promptParam: 'messages' }
+    const { engine, info, plan } = await preparePlan(model, reply, { turns, config }, words, context =>
+      planChat(body, context)
+    )
+    const { request: generation, reading, demanded, rewritten, onFinish } = plan
+    tellRewritten(reply, rewritten)
     const head = answerHead('chatcmpl', model.id, info.fingerprint)
     const reader = new AnswerReader({ ...reading, choices: generation.choices, onFinish })
     const options = {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { ModelInfo } from '../../engine/backend.js'
 import type { GenerationRequest, PromptSegment } from '../../engine/messages.js'
-import type { Engine, Model, Models } from '../../models/types.js'
+import type { Engine, Model, Models, TokenizingEngine } from '../../models/types.js'
 import { answerHead } from '../../protocol/openai/answer-head.js'
 import { CompletionAnswer } from '../../protocol/openai/completion-answer.js'
 import {
@@ -35,15 +35,25 @@ const completions: FastifyPluginAsyncTypebox<{ models: Models; config: ServerOpt
     const { body } = request
     const model = findModel(models, body.model)
     checkCompletionRequest(body)
-    const engine = await readyEngine(model, reply, config.keepAliveMs)
-    const info = loadedInfo(model)
-    const written = promptsOf(body)
-    const prompts = await segmentsOf(written, body, info, engine)
-    const generation = toCompletionGeneration(body, prompts[0] as PromptSegment[], {
-      caller: request.caller,
-      vocabularySize: info.vocabularySize
-    })
     const words = { paramNames: completionParamNames(body), promptParam: 'prompt' }
+    const written = promptsOf(body)
+    const plan = async (info: ModelInfo, engine: TokenizingEngine) => {
+      const { vocabularySize } = info
+      const prompts = await segmentsOf(written, body, info, engine)
+      const context = { caller: request.caller, vocabularySize }
+      return { prompts, generation: toCompletionGeneration(body, prompts[0] as PromptSegment[], context) }
+    }
+    const engine = await readyEngine(model, reply, config.keepAliveMs, async vocabulary => {
+      const { prompts, generation } = await plan(vocabulary.info, vocabulary)
+      // Where nothing is generated other bounds hold, see targetOf.
+      if (generation.maxTokens === 0) return
+      for (const prompt of prompts) {
+        const refusal = await vocabulary.examine({ ...generation, prompt })
+        if (refusal !== null) throw refusalError(refusal, words.paramNames, words.promptParam)
+      }
+    })
+    const info = loadedInfo(model)
+    const { prompts, generation } = await plan(info, engine)
     const head = answerHead('cmpl', model.id, info.fingerprint)
     const echoes = await echoesOf(written, body, engine)
     const target = await targetOf(engine, model, prompts, generation)
@@ -69,7 +79,7 @@ async function segmentsOf(
   prompts: CompletionPrompt[],
   body: CompletionRequest,
   info: ModelInfo,
-  engine: Engine
+  engine: TokenizingEngine
 ): Promise<PromptSegment[][]> {
   const infill = body.suffix ? await infillTokensOf(info, engine) : null
   return prompts.map(prompt => toSegments(prompt, body, { ...info, infill }))

@@ -7,7 +7,7 @@ import { messagesParamNames, planMessage, toPrompt } from '../../protocol/anthro
 import { CountTokensRequest, MessagesRequest } from '../../protocol/anthropic/schema.js'
 import { MessageStreamEncoder } from '../../protocol/anthropic/stream.js'
 import { collect } from '../generation/collect.js'
-import { prepare } from '../generation/prepare.js'
+import { prepare, preparePlan } from '../generation/prepare.js'
 import { respondWithStream } from '../generation/respond.js'
 import { tellRewritten } from '../generation/rewritten-header.js'
 import type { ServerOptions } from '../options.js'
@@ -25,10 +25,12 @@ const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { model
     const { body } = request
     const model = findServing(models, body.model)
     toPrompt(body)
-    const { engine, context } = await prepare(model, reply, { turns, config })
-    const { request: generation, reading, demanded, rewritten, onFinish } = planMessage(body, context)
-    tellRewritten(reply, rewritten)
     const words = { paramNames: messagesParamNames(body), promptParam: 'messages' }
+    const { engine, plan } = await preparePlan(model, reply, { turns, config }, words, context =>
+      planMessage(body, context)
+    )
+    const { request: generation, reading, demanded, rewritten, onFinish } = plan
+    tellRewritten(reply, rewritten)
     const head = { id: newMessageId(), model: model.id }
     const reader = new AnswerReader({ ...reading, choices: 1, onFinish })
     if (body.stream === true) {

@@ -20,7 +20,7 @@ import type { ResponseStore } from '../../protocol/openai/responses/store.js'
 import { ResponseStreamEncoder } from '../../protocol/openai/responses/stream.js'
 import { ResponseWriter } from '../../protocol/openai/responses/writer.js'
 import { collect } from '../generation/collect.js'
-import { prepare } from '../generation/prepare.js'
+import { prepare, preparePlan } from '../generation/prepare.js'
 import { respondWithStream } from '../generation/respond.js'
 import { tellRewritten } from '../generation/rewritten-header.js'
 import type { ServerOptions } from '../options.js'
@@ -51,10 +51,11 @@ const responses: FastifyPluginAsyncTypebox<ResponsesOptions> = async (
     checkResponseRequest(body)
     const { input, before } = readInput(body, caller.salt)
     const conversation = [...before, ...input]
-    const { engine, context } = await prepare(model, reply, { turns, config })
-    const plan = planResponse(body, conversation, context)
-    tellRewritten(reply, plan.rewritten)
     const words = { paramNames: responseParamNames(body), promptParam: 'input' }
+    const { engine, plan } = await preparePlan(model, reply, { turns, config }, words, context =>
+      planResponse(body, conversation, context)
+    )
+    tellRewritten(reply, plan.rewritten)
     const reader = new AnswerReader({ ...plan.reading, choices: 1, onFinish: plan.onFinish })
     const keep = (response: ResponseObject) => {
       if (body.store === false) return

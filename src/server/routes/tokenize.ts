@@ -9,31 +9,36 @@ import {
   toPiece
 } from '../../protocol/llama-server.js'
 import { toTemplateInput } from '../../protocol/openai/chat-request.js'
+import { readyEngine } from '../generation/ready-engine.js'
+import type { ServerOptions } from '../options.js'
 import { findModel } from './find-model.js'
 import { loadedInfo, templateOf } from './loaded-model.js'
 
 /** `POST /tokenize`, `/detokenize` and `/apply-template`, as llama-server has them. */
-const tokenizeRoutes: FastifyPluginAsyncTypebox<{ models: Models }> = async (app, { models }) => {
-  app.post('/tokenize', { schema: { body: TokenizeRequest } }, async ({ body }) => {
+const tokenizeRoutes: FastifyPluginAsyncTypebox<{ models: Models; config: ServerOptions }> = async (
+  app,
+  { models, config: { keepAliveMs } }
+) => {
+  app.post('/tokenize', { schema: { body: TokenizeRequest } }, async ({ body }, reply) => {
     const model = findModel(models, body.model)
-    const engine = await model.engine()
+    const engine = await readyEngine(model, reply, keepAliveMs)
     const tokens = await tokensOf(body, engine, loadedInfo(model))
     if (body.with_pieces !== true) return { tokens }
     const pieces = await engine.call('pieces', { tokens })
     return { tokens: tokens.map((token, index) => toPiece(token, pieces[index] ?? [])) }
   })
 
-  app.post('/detokenize', { schema: { body: DetokenizeRequest } }, async ({ body }) => {
+  app.post('/detokenize', { schema: { body: DetokenizeRequest } }, async ({ body }, reply) => {
     const model = findModel(models, body.model)
-    const engine = await model.engine()
+    const engine = await readyEngine(model, reply, keepAliveMs)
     const tokens = body.tokens ?? []
     checkTokens(tokens, loadedInfo(model), 'tokens')
     return { content: await engine.call('detokenize', { tokens, special: true }) }
   })
 
-  app.post('/apply-template', { schema: { body: ApplyTemplateRequest } }, async ({ body }) => {
+  app.post('/apply-template', { schema: { body: ApplyTemplateRequest } }, async ({ body }, reply) => {
     const model = findModel(models, body.model)
-    await model.engine()
+    await readyEngine(model, reply, keepAliveMs)
     return { prompt: templateOf(loadedInfo(model)).render(toTemplateInput(body)).text }
   })
 }
