@@ -17,6 +17,9 @@ import { sum } from './support/statistics.js'
 import { fixed, mebibytes, milliseconds, percent, ratio, table } from './support/table.js'
 import { Tally, type TallySummary } from './support/tally.js'
 
+/** Clients of a step begin within this time. */
+const rampMs = 2000
+
 interface Phase extends TallySummary {
   name: string
   seconds: number
@@ -63,7 +66,7 @@ await main(async () => {
     for (const clients of options.own.clients.split(',').map(Number)) {
       phases.push(
         await phase(server, bare, `${clients} clients`, options.number('step'), (ask, until) =>
-          closedLoop(clients, until, (client, i) => ask(`${clients}/${client}/${i}`))
+          closedLoop(clients, until, (client, i) => ask(`${clients}/${client}/${i}`), rampMs)
         )
       )
     }

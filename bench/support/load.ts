@@ -2,15 +2,18 @@
 
 /**
  * `clients` clients that ask again as soon as they have an answer, until the time `until` (`performance.now()`).
- * What `ask` resolves to is how long that client then waits, milliseconds.
+ * What `ask` resolves to is how long that client then waits, milliseconds. `rampMs`: they begin one after the other in
+ * this time, not all in the same millisecond: that would measure how long the client takes to connect them.
  */
 export async function closedLoop(
   clients: number,
   until: number,
-  ask: (client: number, index: number) => Promise<number>
+  ask: (client: number, index: number) => Promise<number>,
+  rampMs = 0
 ): Promise<void> {
   await Promise.all(
     Array.from({ length: clients }, async (_, client) => {
+      if (rampMs > 0) await sleep((rampMs * client) / clients)
       for (let index = 0; performance.now() < until; index++) {
         const waitMs = await ask(client, index)
         const left = until - performance.now()

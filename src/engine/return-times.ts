@@ -29,6 +29,11 @@ export class ReturnTimes {
     this.lastFinish = null
   }
 
+  /** Somebody else has told the last one who was refused to come back in so many milliseconds. */
+  told(ms: number): void {
+    this.nextReturn = Math.max(this.nextReturn, this.now() + ms)
+  }
+
   /**
    * When a refused request may try again, milliseconds from now. Each is given a moment of its own, one finished request
    * after the last one's: who obeys finds room, and not everybody who was refused with him.

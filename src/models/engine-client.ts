@@ -11,6 +11,7 @@ import type { Clock } from './clock.js'
 import { describeExit, type EngineExit, EngineProcess } from './engine-process.js'
 import { LoadFailedError } from './failures.js'
 import type { Logger } from './log.js'
+import { QueueGate } from './queue-gate.js'
 import type { Bounds } from './supervisor-options.js'
 import { type Engine, EngineGoneError, type Generation } from './types.js'
 import { Watchdog } from './watchdog.js'
@@ -42,6 +43,8 @@ let lastCall = 0
 /** A request in flight. */
 interface InFlight {
   onEvent(event: RequestEvent): void
+  /** Streams that it will be. */
+  choices: number
   /** It is being computed. */
   started: boolean
   paused: boolean
@@ -64,6 +67,7 @@ export class EngineClient implements Engine {
   readonly #calls = new Map<number, PendingCall>()
   #settleReady!: { resolve(ready: Ready): void; reject(error: Error): void }
   #backlog = 0
+  readonly #gate = new QueueGate()
   /** Clock time until which a drain may last; null: not draining. */
   #drainUntil: number | null = null
   #stopping = false
@@ -108,6 +112,10 @@ export class EngineClient implements Engine {
     return this.#process.gone
   }
 
+  get full(): boolean {
+    return this.#gate.closed && this.#drainUntil === null && !this.gone
+  }
+
   /** Requests whose last event has not come yet. */
   get inFlight(): number {
     return this.#requests.size
@@ -120,8 +128,9 @@ export class EngineClient implements Engine {
 
   submit(request: GenerationRequest, onEvent: (event: RequestEvent) => void): Generation {
     const id = ++lastId
-    this.#requests.set(id, { onEvent, started: false, paused: false })
     const refusal = this.#refusal(id)
+    this.#requests.set(id, { onEvent, choices: request.choices, started: false, paused: false })
+    this.#gate.submitted(request.choices)
     if (refusal === null) {
       const size = promptSize(request)
       this.#backlog += size
@@ -187,9 +196,12 @@ export class EngineClient implements Engine {
   }
 
   #forget(id: number): boolean {
-    const known = this.#requests.delete(id)
+    const request = this.#requests.get(id)
+    if (request === undefined) return false
+    this.#requests.delete(id)
+    if (!request.started) this.#gate.left(request.choices)
     if (this.#requests.size === 0) this.#watchdog.rest()
-    return known
+    return true
   }
 
   #setPaused(id: number, paused: boolean): void {
@@ -215,7 +227,15 @@ export class EngineClient implements Engine {
     if (this.#backlog > longestBacklog) {
       return { type: 'verdict', id, verdict: { kind: 'full', retryAfterMs: 1000, reason: 'queue' } }
     }
-    return null
+    const verdict = this.#gate.refusal(this.#running())
+    return verdict && { type: 'verdict', id, verdict }
+  }
+
+  /** Streams that are computed. */
+  #running(): number {
+    let running = 0
+    for (const { started, choices } of this.#requests.values()) if (started) running += choices
+    return running
   }
 
   #onMessage(message: FromEngine): void {
@@ -251,9 +271,13 @@ export class EngineClient implements Engine {
   #dispatch(event: RequestEvent): void {
     const request = this.#requests.get(event.id)
     if (request === undefined) return
-    if (event.type === 'started') request.started = true
-    else if (event.type !== 'verdict') this.#watchdog.step()
+    if (event.type === 'started') {
+      if (!request.started) this.#gate.left(request.choices)
+      request.started = true
+    } else if (event.type === 'verdict') this.#gate.verdict(event.verdict)
+    else this.#watchdog.step()
     if (isLast(event)) this.#forget(event.id)
+    if (event.type === 'end') this.#gate.finished(this.#requests.size === 0)
     try {
       request.onEvent(event)
     } catch (error) {

@@ -36,6 +36,10 @@ export class SteadyEngine implements Engine {
     return new SteadyGeneration(request, onEvent, this.#options)
   }
 
+  get full(): boolean {
+    return this.#options.current()?.full ?? false
+  }
+
   async call<M extends EngineMethod>(
     method: M,
     params: EngineCalls[M]['params']

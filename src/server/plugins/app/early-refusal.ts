@@ -1,0 +1,64 @@
+import fp from 'fastify-plugin'
+import type { GenerationRequest } from '../../../engine/messages.js'
+import type { Models } from '../../../models/types.js'
+import { submit } from '../../generation/submit.js'
+
+/** Routes that generate, without `/v1`. */
+const generating = new Set(['/chat/completions', '/completions', '/messages', '/responses'])
+
+/**
+ * While the queue of a request's model is full, the request is refused before its prompt is rendered: what is going to
+ * be refused must cost less than what is going to be answered. It goes the way of every request to the engine, which
+ * is not asked (see QueueGate), with a prompt of nothing in place of its own: so headers, counters and words are the same.
+ *
+ * A request with an `Idempotency-Key` may join one that is being computed, and needs no room then.
+ */
+export default fp<{ models: Models }>(
+  async (app, { models }) => {
+    app.addHook('preHandler', async (request, reply) => {
+      const { url = '' } = request.routeOptions
+      if (request.method !== 'POST' || !generating.has(url.replace(/^\/v1/, ''))) return
+      if (request.headers['idempotency-key'] !== undefined) return
+      const { model: name } = request.body as { model?: unknown }
+      const model = models.find(typeof name === 'string' ? name : undefined)
+      if (model?.state !== 'ready') return
+      const engine = await model.engine()
+      if (engine.full !== true) return
+      await submit(engine, nothing, reply.raw, { paramNames: {}, promptParam: '' }, generation => {
+        // Cannot be: between the question and this nobody else had a turn.
+        generation.cancel()
+        return () => {}
+      })
+    })
+  },
+  { name: 'early-refusal', dependencies: ['errors', 'idempotency', 'queue-headers'] }
+)
+
+const nothing: GenerationRequest = {
+  prompt: [],
+  maxTokens: 1,
+  choices: 1,
+  sampling: {
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repeatPenalty: 1,
+    repeatLastN: 0,
+    frequencyPenalty: 0,
+    presencePenalty: 0,
+    seed: 0,
+    logitBias: []
+  },
+  stop: [],
+  ignoreEndOfText: false,
+  emitSpecial: false,
+  logprobs: null,
+  constraint: null,
+  cachePrompt: false,
+  salt: '',
+  tenant: '',
+  priority: 0,
+  reproducible: false,
+  deadlines: { queue: null, firstToken: null, total: null }
+}
