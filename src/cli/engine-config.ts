@@ -56,6 +56,23 @@ export function tierConfig({ cacheRam, cacheDisk, cacheDir, cacheWriteBudget }: 
   }
 }
 
+/** So many models may divide what `auto` gives; more are seldom in memory together. */
+const MOST_SHARES = 4
+/** Less is no use: a few pieces of a large model. Bytes. */
+const LEAST_RAM = 32 * MIB
+
+/**
+ * The RAM tier of one model among several: what the setting says for each, or its share of what `auto` gives for all;
+ * no more than the memory that all models may take leaves beside this one, and none where that is hardly any.
+ * @param models how many there are, loaded or not
+ * @param room bytes
+ */
+export function shareOfRam(tiers: TierConfig, auto: boolean, models: number, room: number): TierConfig {
+  const wanted = auto ? Math.floor(tiers.ramBytes / Math.min(models, MOST_SHARES)) : tiers.ramBytes
+  const ramBytes = Math.max(0, Math.min(wanted, Math.floor(room)))
+  return { ...tiers, ramBytes: ramBytes < Math.min(wanted, LEAST_RAM) ? 0 : ramBytes }
+}
+
 /** The name of a model in the API where no alias says otherwise: `owner/repo:quant`, or that of its file. */
 export function modelName(spec: string, file: string): string {
   const repository = /^(?:hf|huggingface):(?:\/\/)?([^/]+\/[^/]+)$/.exec(spec)?.[1]

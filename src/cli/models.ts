@@ -6,7 +6,7 @@ import type { Config } from '../config.js'
 import { type MachineFigures, readModelFigures } from '../models/memory.js'
 import type { ModelOptions } from '../models/registry.js'
 import { packageRoot } from '../root.js'
-import { engineConfig, modelName } from './engine-config.js'
+import { engineConfig, modelName, shareOfRam } from './engine-config.js'
 
 /** What the settings say about one model. `file` is what `--model` takes: it may have to be downloaded. */
 export interface ModelEntry {
@@ -88,7 +88,11 @@ export function modelOptions(
         })
         const engine = engineConfig(settings, file, figures, machine)
         const cells = engine.contextCells || figures.trainingContext
-        return { config: engine, bytes: figures.weights + figures.fixed + figures.perCell * cells }
+        const bytes = figures.weights + figures.fixed + figures.perCell * cells
+        if (engine.tiers === undefined) return { config: engine, bytes }
+        const room = memoryBudget(config, machine) - bytes
+        const tiers = shareOfRam(engine.tiers, config.cacheRam === 'auto', entries.length, room)
+        return { config: { ...engine, tiers }, bytes: bytes + tiers.ramBytes }
       }
     }
   })

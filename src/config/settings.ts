@@ -256,7 +256,7 @@ export const settings = {
     default: 'auto',
     group: 'Prefix cache',
     value: 'MiB',
-    help: 'Host memory for prefixes that left the pool. auto: an eighth of the memory, at most 8 GiB. 0: none, and no disk either.'
+    help: 'Host memory for prefixes that left the pool, for each loaded model. auto: an eighth of the memory, at most 8 GiB, divided among the models (by four at most). Never more than the memory budget leaves beside the model. 0: none, and no disk either.'
   }),
   cacheDisk: setting({
     schema: Type.Union([countOrNone, auto]),

@@ -25,7 +25,7 @@ import { openVocabulary } from './vocabulary.js'
 /** What a model gets when it is loaded now, and what that takes. */
 export interface ModelPlan {
   config: EngineConfig
-  /** Bytes of memory: weights, pool and buffers. */
+  /** Bytes of memory: weights, pool, buffers and RAM tier. */
   bytes: number
 }
 

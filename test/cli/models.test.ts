@@ -45,6 +45,30 @@ t.test('several, with settings of their own', async t => {
   t.ok(first!.plan().bytes > third!.plan().bytes)
 })
 
+t.test('the RAM tier is part of the plan', async t => {
+  const MIB = 2 ** 20
+  const plan = (...argv: string[]) => options(argv)[0]!.plan()
+  const without = plan('--cache-ram', '0').bytes
+  const ram = (...argv: string[]) => {
+    const { config, bytes } = plan(...argv)
+    t.equal(bytes, without + config.tiers!.ramBytes, 'counted')
+    return config.tiers!.ramBytes
+  }
+  t.equal(ram('--cache-ram', '300'), 300 * MIB)
+  t.equal(ram('-m', embedded, '-m', embedded, '--cache-ram', '300'), 300 * MIB, 'what is said is for each')
+  const alone = ram()
+  t.ok(Math.abs(ram('-m', embedded, '-m', embedded) - alone / 2) <= 1, 'what is not is divided')
+  const six = Array.from({ length: 6 }, () => ['-m', embedded]).flat()
+  t.ok(Math.abs(ram(...six) - alone / 4) <= 1, 'by four at most')
+  const budget = without + 100 * MIB
+  t.equal(ram('--memory-budget', String(budget)), 100 * MIB, 'no more than is left beside the model')
+  t.equal(ram('--memory-budget', String(budget), '--cache-ram', '4000'), 100 * MIB)
+  t.equal(ram('--memory-budget', String(budget), '--cache-ram', '50'), 50 * MIB)
+  t.equal(ram('--memory-budget', String(without + MIB)), 0, 'rather none than hardly any')
+  t.equal(ram('--memory-budget', String(without + MIB), '--cache-ram', '1'), MIB)
+  t.equal(ram('--memory-budget', String(without - MIB)), 0)
+})
+
 t.test('a folder: every model once, by its name, parts and projectors left out', async t => {
   const folder = t.testdir({})
   for (const name of ['a/one.gguf', 'b/one.gguf', 'two.GGUF', 'mmproj-two.gguf', 'notes.txt']) {
