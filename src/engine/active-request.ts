@@ -42,6 +42,7 @@ export class ActiveRequest {
     readonly prompt: TokenizedPrompt,
     readonly constraint: CompiledConstraint | null
   ) {
+    const readsPrompt = params.promptLogprobs != null
     this.choices = Array.from({ length: params.choices }, (_, index) => {
       const stream = new Stream({
         promptTokens: prompt.tokens,
@@ -50,7 +51,9 @@ export class ActiveRequest {
         priority: params.priority,
         arrived,
         maxTokens: params.maxTokens,
-        cachePrompt: params.cachePrompt,
+        // A stream that takes from the cache has no logits to read.
+        cachePrompt: params.cachePrompt && !readsPrompt,
+        readsPrompt: readsPrompt && index === 0,
         reproducible: params.reproducible,
         anchors: prompt.anchors
       })
@@ -69,7 +72,7 @@ export class ActiveRequest {
   get cached(): CachedTokens {
     const { cached, restored, missReason } = this.first
     const tokens = { resident: cached, ram: restored.ram, disk: restored.disk }
-    if (!this.params.cachePrompt) return { ...tokens, miss: 'disabled' }
+    if (!this.first.cachePrompt) return { ...tokens, miss: 'disabled' }
     const all = cached + restored.ram + restored.disk
     const miss = missReason ?? (all === 0 ? 'new' : undefined)
     return miss === undefined ? tokens : { ...tokens, miss }

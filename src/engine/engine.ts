@@ -20,6 +20,7 @@ import type {
 } from './messages.js'
 import { Outbox } from './outbox.js'
 import { PromptTokenizer } from './prompt.js'
+import { PromptReader, type PromptRow } from './prompt-reader.js'
 import { Scheduler } from './scheduler/scheduler.js'
 import { type Chunk, rowsOf } from './scheduler/step-plan.js'
 import { Statistics } from './statistics.js'
@@ -53,6 +54,7 @@ export class Engine {
   private readonly outbox: Outbox
   private readonly writer: AnswerWriter
   private readonly drawer: TokenDrawer
+  private readonly reader: PromptReader
   private constraints: ConstraintService | null = null
   private stopped = false
   /** Something came in since the loop last looked. */
@@ -86,6 +88,7 @@ export class Engine {
     const isWanted = (request: ActiveRequest) => this.requests.get(request.id) === request
     this.writer = new AnswerWriter(backend, this.outbox, isWanted, request => this.end(request))
     this.drawer = new TokenDrawer(backend, this.writer, this.now)
+    this.reader = new PromptReader(backend, this.outbox)
     if (store) this.scheduler.useTiers(store, () => this.awaken())
   }
 
@@ -278,10 +281,16 @@ export class Engine {
     const { batch } = this.backend
     batch.clear()
     const outputs: Array<{ choice: Choice; row: number }> = []
+    const read: Array<{ choice: Choice; rows: PromptRow[] }> = []
     for (const { stream, from, count, output } of chunks) {
+      const rows: PromptRow[] = []
+      if (stream.reads) read.push({ choice: this.choices.get(stream) as Choice, rows })
       for (let i = 0; i < count; i++) {
+        const position = from + i
         const last = output && i === count - 1
-        const row = batch.add(stream.tokens.at(from + i), from + i, stream.sequence, last)
+        const reads = stream.readsAt(position)
+        const row = batch.add(stream.tokens.at(position), position, stream.sequence, last || reads)
+        if (reads) rows.push({ row, position })
         if (last) outputs.push({ choice: this.choices.get(stream) as Choice, row })
       }
     }
@@ -305,6 +314,7 @@ export class Engine {
     const ms = this.now() - begun
     this.scheduler.computed(chunks, ms)
     this.statistics.stepDone(chunks, ms)
+    for (const { choice, rows } of read) if (!choice.done) this.reader.tell(choice, rows)
     for (const { choice, row } of outputs) {
       if (choice.done) continue
       try {

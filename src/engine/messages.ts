@@ -54,6 +54,11 @@ export interface GenerationRequest {
   emitSpecial: boolean
   /** null: no logprobs. Otherwise how many alternatives beside the chosen token, 0..20. */
   logprobs: number | null
+  /**
+   * Log probabilities of the prompt's own tokens too, with as many alternatives; left out or null: none. Then nothing
+   * of the prompt is taken from the cache or left there, and `maxTokens` may be 0.
+   */
+  promptLogprobs?: number | null
   constraint: (Constraint & { thinking?: Thinking }) | null
   /** Use, and leave behind, cached prefixes. */
   cachePrompt: boolean
@@ -102,6 +107,9 @@ export interface TokenLogprob {
   top: Array<{ token: number; bytes: number[]; logprob: number }>
 }
 
+/** The first token of a prompt follows nothing: its log probability is null. */
+export type PromptLogprob = Omit<TokenLogprob, 'logprob'> & { logprob: number | null }
+
 /** Tokens of the prompt that were not computed, by where they came from. */
 export interface CachedTokens {
   resident: number
@@ -146,6 +154,8 @@ export type RequestEvent =
   | { type: 'verdict'; id: number; verdict: Verdict }
   /** The first step that computes for this request is about to run. */
   | { type: 'started'; id: number; cached: CachedTokens }
+  /** Of the prompt's tokens, in order, where they were asked for; `prompt` numbers the prompts of a batch. */
+  | { type: 'prompt'; id: number; prompt: number; logprobs: PromptLogprob[]; last: boolean }
   /** New text of one choice. `tokens` were generated for it (0 when a withheld tail is flushed). */
   | { type: 'text'; id: number; choice: number; text: string; tokens: number; logprobs?: TokenLogprob[] }
   /** `stop`: the stop text that ended it, null for an end token. */

@@ -23,6 +23,10 @@ export class TokenDrawer {
    */
   async draw(choice: Choice, row: number): Promise<void> {
     const { params, constraint } = choice.request
+    if (params.maxTokens === 0) {
+      this.writer.add({ choice, token: -1, logprob: undefined, finish: 'length' })
+      return
+    }
     choice.sampler ??= createSampler(
       this.backend,
       choice,

@@ -83,6 +83,33 @@ async function completionCases(t: Test, openai: OpenAI): Promise<void> {
     t.equal(text.usage?.prompt_tokens, tokens.length)
   })
 
+  await t.test('completions: log probabilities of the prompt', async t => {
+    const prompt = 'Once upon a time, a house stood by the sea:'
+    const asked = { ...base, prompt, echo: true, logprobs: 2, max_tokens: 0 }
+    const { choices, usage } = await openai.completions.create(asked)
+    const logprobs = choices[0]?.logprobs
+    t.equal(choices[0]?.text, prompt)
+    t.equal(logprobs?.tokens?.join(''), prompt)
+    t.match(usage, { completion_tokens: 0, prompt_tokens: logprobs?.tokens?.length })
+    t.strictSame([logprobs?.token_logprobs?.[0], logprobs?.top_logprobs?.[0]], [null, null])
+    const characters = [...prompt]
+    logprobs?.tokens?.forEach((token, i) => {
+      t.ok(characters.slice(logprobs.text_offset?.[i]).join('').startsWith(token))
+      if (i > 0) t.ok(Object.hasOwn(logprobs.top_logprobs?.[i] ?? {}, token))
+    })
+    const stream = await openai.completions.create({ ...asked, max_tokens: 2, stream: true })
+    const tokens: string[] = []
+    let text = ''
+    for await (const chunk of stream) {
+      for (const choice of chunk.choices) {
+        text += choice.text
+        tokens.push(...(choice.logprobs?.tokens ?? []))
+      }
+    }
+    t.ok(text.startsWith(prompt))
+    if (!tokens.some(token => token.startsWith('bytes:'))) t.equal(tokens.join(''), text)
+  })
+
   await t.test('completions: the best of several', async t => {
     const { choices, usage } = await openai.completions.create({
       ...base,

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { GenerationRequest } from '../../src/engine/messages.js'
+import { echoedTokens } from '../../src/protocol/openai/completion-logprobs.js'
 import { violations } from '../support/openai-schema.js'
 import { fakeModels } from './fake-engine.js'
 import { build, parseEvents } from './helper.js'
@@ -166,7 +167,62 @@ t.test('echo', async t => {
     ],
     usage: { prompt_tokens: 3, completion_tokens: 0 }
   })
-  t.match(await post({ prompt: 'x', echo: true, logprobs: 1 }), { error: { code: 'unsupported_value' } })
+})
+
+t.test('echo with log probabilities: the prompt has its own', async t => {
+  const { app, models } = await build(t)
+  models.engine.script.tokens = () => ['ca', 'fé']
+  const payload = { echo: true, logprobs: 1, n: 2 }
+  const ask = async (more: object) => {
+    const reply = await app.inject({ method: 'POST', url, payload: { ...payload, ...more } })
+    t.equal(reply.statusCode, 200, reply.body)
+    return reply
+  }
+  const whole = (await ask({ prompt: ['Hé', 'x'] })).json()
+  t.strictSame(
+    whole.choices.map(({ text }: { text: string }) => text),
+    ['Hécafé', 'Hécafé', 'xcafé', 'xcafé']
+  )
+  t.strictSame(whole.choices[1].logprobs, {
+    text_offset: [0, 1, 2, 4],
+    tokens: ['H', 'é', 'ca', 'fé'],
+    token_logprobs: [null, -0.1, -0.1, -0.1],
+    top_logprobs: [null, { é: -0.1 }, { ca: -0.1 }, { fé: -0.1 }]
+  })
+  const only = (await ask({ prompt: [[72, 105]], max_tokens: 0, n: 1 })).json()
+  t.equal(models.engine.last.request.promptLogprobs, 1)
+  t.match(only, { choices: [{ text: 'Hi', logprobs: { tokens: ['H', 'i'] } }] })
+
+  const stream = await ask({ prompt: ['Hé', 'x'], stream: true })
+  const chunks = parseEvents(stream.body).data.slice(0, -1) as Array<typeof whole>
+  for (const choice of whole.choices) {
+    const own = chunks.flatMap(({ choices }) => choices).filter(({ index }) => index === choice.index)
+    t.equal(own.map(({ text }) => text).join(''), choice.text)
+    for (const list of ['tokens', 'token_logprobs', 'text_offset', 'top_logprobs']) {
+      t.strictSame(
+        own.flatMap(({ logprobs }) => logprobs?.[list] ?? []),
+        choice.logprobs[list]
+      )
+    }
+  }
+})
+
+t.test('what a tokenizer puts in front of a text is not echoed', async t => {
+  const token = (text: string, logprob: number | null) => ({
+    token: 1,
+    bytes: [...Buffer.from(text)],
+    logprob,
+    top: []
+  })
+  const shown = echoedTokens([token('<s>', null), token(' Hi', -1), token('!', -2)], 'Hi!')
+  t.strictSame(
+    shown.map(({ bytes, logprob }) => [Buffer.from(bytes).toString(), logprob]),
+    [
+      ['Hi', null],
+      ['!', -2]
+    ]
+  )
+  t.strictSame(echoedTokens([token('<|im_end|>', null)], ''), [])
 })
 
 t.test('log probabilities in the old format', async t => {

@@ -167,6 +167,7 @@ export class FakeEngine implements Engine {
     emit({ type: 'verdict', id, verdict })
     if (verdict.kind !== 'admitted') return
     emit({ type: 'started', id, cached })
+    tellPrompt(id, request, emit)
     await script.hold
     await generation.wait(script.firstTokenMs)
 
@@ -272,6 +273,20 @@ export function fakeModels(info: Partial<ModelInfo> = {}): FakeModels {
     find: name => (name === undefined || name === 'default' || name === 'fake' ? model : undefined),
     drain: async () => ({ finished: 0, aborted: 0, spilledBytes: 0 })
   }
+}
+
+/** A token per character, in two events. */
+function tellPrompt(id: number, request: GenerationRequest, emit: (event: RequestEvent) => void): void {
+  if (request.promptLogprobs == null) return
+  const characters = request.prompt.flatMap(segment =>
+    segment.type === 'text' ? [...segment.text] : segment.tokens.map(token => String.fromCharCode(token))
+  )
+  const logprobs = characters.map((character, index) => {
+    const entry = fakeLogprob(character, request.promptLogprobs ?? 0)
+    return index > 0 ? entry : { ...entry, logprob: null, top: [] }
+  })
+  emit({ type: 'prompt', id, prompt: 0, logprobs: logprobs.slice(0, 1), last: logprobs.length === 1 })
+  if (logprobs.length > 1) emit({ type: 'prompt', id, prompt: 0, logprobs: logprobs.slice(1), last: true })
 }
 
 function promptText(request: GenerationRequest): string {

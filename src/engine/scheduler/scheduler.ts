@@ -15,6 +15,9 @@ import type { StepShape } from './step-cost.js'
 import { type Chunk, rowsOf, type StepPlan } from './step-plan.js'
 import type { Stream } from './stream.js'
 
+/** Logits that are read within one step, rows times vocabulary: about 10 ns each. */
+const LOGITS_READ = 4e6
+
 /** Mean position of running streams' rows up to which they are decoded apart from prompts on a CPU. */
 const SHALLOW = 1024
 
@@ -344,15 +347,28 @@ export class Scheduler {
       free -= rowsOf(batch)
       batches.push(batch)
     }
-    const reproducible = active.filter(stream => stream.reproducible)
-    const others = active.filter(stream => !stream.reproducible)
+    // A prompt whose logits are wanted, one at a time: a batch has few outputs, and each costs time to read.
+    const reader = active.find(stream => stream.reads)
+    const reproducible = active.filter(stream => stream.reproducible && !stream.reads)
+    const others = active.filter(stream => !stream.reproducible && !stream.reads)
     for (const batch of this.batchesFor(others, batchRows, free)) add(batch)
     // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
     if (this.shapes.shared) add(this.batchesFor(reproducible, this.shapes.invariantRows, free).flat())
     else
       for (const stream of reproducible)
         add(chunkOf(stream, this.shapes.chunk(stream, Math.min(batchRows, free))))
+    if (reader) add(chunkOf(reader, this.readerRows(reader, free)))
     return { batches }
+  }
+
+  /** Rows of a prompt whose logits are wanted: as many as can be read within some tens of milliseconds. */
+  private readerRows(stream: Stream, free: number): number {
+    const { batchRows, outputRows } = this.backend.capabilities
+    const most = Math.min(free, batchRows, outputRows)
+    if (stream.reproducible && !this.shapes.shared) return this.shapes.chunk(stream, most)
+    const readable = Math.max(8, Math.floor(LOGITS_READ / this.backend.info.vocabularySize))
+    const rows = Math.min(stream.behind, most, readable)
+    return stream.reproducible ? Math.min(rows, this.shapes.invariantRows) : rows
   }
 
   /** Running streams' next tokens, then prompts within the step's budget: in one batch, or in two. */

@@ -17,6 +17,8 @@ export interface StreamOptions {
   reproducible: boolean
   /** Prompt lengths after which a prefix is worth keeping, ascending. */
   anchors?: number[]
+  /** The logits of its prompt's rows are wanted. */
+  readsPrompt?: boolean
 }
 
 /**
@@ -47,6 +49,8 @@ export class Stream implements CacheOwner {
   cached = 0
   /** Tokens that came back from a lower tier, at any start. */
   readonly restored = { ram: 0, disk: 0 }
+  /** Tokens of the prompt whose log probabilities have been told; null: they are not wanted. */
+  read: number | null
   /** Why no more was cached, where there is a reason to tell. */
   missReason: CachedTokens['miss']
   /** Set at the first start. */
@@ -70,10 +74,21 @@ export class Stream implements CacheOwner {
     this.cachePrompt = options.cachePrompt
     this.reproducible = options.reproducible
     this.anchors = options.anchors ?? []
+    this.read = options.readsPrompt ? 0 : null
   }
 
   get generated(): number {
     return this.tokens.length - this.promptLength
+  }
+
+  /** Rows of its prompt still have to be computed with outputs. */
+  get reads(): boolean {
+    return this.read !== null && this.read < this.promptLength
+  }
+
+  /** The row at this position tells about a prompt token that has not been told. Computed again after a preemption, it does not. */
+  readsAt(position: number): boolean {
+    return this.read !== null && position + 1 >= this.read && position + 1 < this.promptLength
   }
 
   /** Tokens that are not computed yet. */

@@ -1,9 +1,10 @@
 /** Events of a completion request as one `text_completion`. */
-import type { FinishReason, RequestEvent, RequestUsage } from '../../engine/messages.js'
+import type { FinishReason, PromptLogprob, RequestEvent, RequestUsage } from '../../engine/messages.js'
 import type { AnswerHead } from './answer-head.js'
 import {
   appendLogprobs,
   type CompletionLogprobs,
+  echoedTokens,
   emptyLogprobs,
   LogprobWriter
 } from './completion-logprobs.js'
@@ -18,6 +19,8 @@ export interface CompletionOptions {
   choices: number
   /** The client asked for log probabilities. */
   logprobs: boolean
+  /** And of the echoed prompts' tokens too. */
+  promptLogprobs: boolean
 }
 
 export interface Completion {
@@ -56,12 +59,14 @@ interface Candidate {
 /** Takes a request's events in order; choice numbers count through all prompts. */
 export class CompletionAnswer {
   readonly #candidates: Candidate[]
+  readonly #prompts: PromptLogprob[][]
   #usage: RequestUsage | undefined
 
   constructor(
     private readonly head: AnswerHead,
     private readonly options: CompletionOptions
   ) {
+    this.#prompts = options.echoes.map(() => [])
     this.#candidates = options.echoes.flatMap(echo =>
       Array.from({ length: options.candidates }, () => ({
         text: echo,
@@ -77,25 +82,39 @@ export class CompletionAnswer {
       const candidate = this.#candidate(event.choice)
       candidate.text += event.text
       if (event.logprobs) appendLogprobs(candidate.logprobs, candidate.writer.write(event.logprobs))
-    } else if (event.type === 'finish') this.#candidate(event.choice).reason = event.reason
+    } else if (event.type === 'prompt') this.#prompts[event.prompt]?.push(...event.logprobs)
+    else if (event.type === 'finish') this.#candidate(event.choice).reason = event.reason
     else if (event.type === 'end') this.#usage = event.usage
   }
 
   finish(): Completion {
     const { echoes, candidates } = this.options
     const chosen = echoes.flatMap((_, prompt) =>
-      this.#best(this.#candidates.slice(prompt * candidates, (prompt + 1) * candidates))
+      this.#best(this.#candidates.slice(prompt * candidates, (prompt + 1) * candidates)).map(candidate => ({
+        ...candidate,
+        logprobs: this.#logprobs(prompt, candidate.logprobs)
+      }))
     )
     return {
       ...completionHead(this.head),
       choices: chosen.map(({ text, logprobs, reason }, index) => ({
         index,
         text,
-        logprobs: this.options.logprobs ? logprobs : null,
+        logprobs,
         finish_reason: reason
       })),
       ...(this.#usage ? { usage: toUsage(this.#usage) } : {})
     }
+  }
+
+  #logprobs(prompt: number, generated: CompletionLogprobs): CompletionLogprobs | null {
+    const { echoes, logprobs, promptLogprobs } = this.options
+    if (!logprobs) return null
+    if (!promptLogprobs) return generated
+    const tokens = echoedTokens(this.#prompts[prompt] ?? [], echoes[prompt] ?? '')
+    const all = new LogprobWriter(0).write(tokens)
+    appendLogprobs(all, generated)
+    return all
   }
 
   /** Those with the highest log probability per token, the best first. */
@@ -115,5 +134,5 @@ export class CompletionAnswer {
 function meanLogprob({ logprobs }: Candidate): number {
   const { token_logprobs: values } = logprobs
   if (values.length === 0) return Number.NEGATIVE_INFINITY
-  return values.reduce((sum, value) => sum + value, 0) / values.length
+  return values.reduce<number>((sum, value) => sum + (value ?? 0), 0) / values.length
 }

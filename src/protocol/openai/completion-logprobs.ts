@@ -1,13 +1,14 @@
-import type { TokenLogprob } from '../../engine/messages.js'
+import type { PromptLogprob, TokenLogprob } from '../../engine/messages.js'
 
 /** The shape of `logprobs` in `/v1/completions`: one entry per token in each list. */
 export interface CompletionLogprobs {
   /** Where each token begins in the text, in characters (code points). */
   text_offset: number[]
-  token_logprobs: number[]
+  /** null: the first token of an echoed prompt follows nothing. */
+  token_logprobs: Array<number | null>
   tokens: string[]
   /** The most likely tokens and the chosen one. */
-  top_logprobs: Array<Record<string, number>>
+  top_logprobs: Array<Record<string, number> | null>
 }
 
 /** Collects the tokens of one answer, and knows where in the text the next one begins. */
@@ -19,16 +20,21 @@ export class LogprobWriter {
     this.#offset = offset
   }
 
-  write(tokens: TokenLogprob[]): CompletionLogprobs {
+  write(tokens: ReadonlyArray<TokenLogprob | PromptLogprob>): CompletionLogprobs {
     const written = emptyLogprobs()
     for (const { bytes, logprob, top } of tokens) {
       const token = tokenText(bytes)
       written.text_offset.push(this.#offset)
-      written.token_logprobs.push(finite(logprob))
       written.tokens.push(token)
+      this.#offset += countCharacters(bytes)
+      if (logprob === null) {
+        written.token_logprobs.push(null)
+        written.top_logprobs.push(null)
+        continue
+      }
+      written.token_logprobs.push(finite(logprob))
       const alternatives = top.map(entry => [tokenText(entry.bytes), finite(entry.logprob)] as const)
       written.top_logprobs.push({ ...Object.fromEntries(alternatives), [token]: finite(logprob) })
-      this.#offset += countCharacters(bytes)
     }
     return written
   }
@@ -43,6 +49,23 @@ export function appendLogprobs(to: CompletionLogprobs, more: CompletionLogprobs)
   to.token_logprobs.push(...more.token_logprobs)
   to.tokens.push(...more.tokens)
   to.top_logprobs.push(...more.top_logprobs)
+}
+
+/**
+ * The prompt's tokens as they stand in the echoed text: without what the tokenizer puts in front of a text (a BOS token, a
+ * blank). The first one that is shown has no log probability, as in OpenAI's service.
+ */
+export function echoedTokens(tokens: readonly PromptLogprob[], echo: string): PromptLogprob[] {
+  const fits = [tokens, tokens.slice(1), withoutBlank(tokens), withoutBlank(tokens.slice(1))].find(
+    candidate => Buffer.from(candidate.flatMap(({ bytes }) => bytes)).toString() === echo
+  )
+  const [first, ...others] = fits ?? tokens
+  return first ? [{ ...first, logprob: null, top: [] }, ...others] : []
+}
+
+function withoutBlank([first, ...others]: readonly PromptLogprob[]): PromptLogprob[] {
+  if (first?.bytes[0] !== 0x20) return []
+  return [{ ...first, bytes: first.bytes.slice(1) }, ...others]
 }
 
 /** A token that is no whole number of characters is written `bytes:\xf0\x9f`, as OpenAI does. */

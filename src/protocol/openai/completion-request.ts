@@ -40,9 +40,6 @@ export function checkCompletionRequest(body: CompletionRequest): void {
   if (candidates > (body.n ?? 1) && body.stream === true) {
     throw invalidValue('best_of', 'the best answers are known at the end only: they cannot be streamed.')
   }
-  if (body.echo === true && body.logprobs != null) {
-    throw unsupportedValue('echo', "log probabilities of the prompt's own tokens are not computed here.")
-  }
   if (body.echo === true && body.suffix) {
     throw unsupportedValue('echo', "it cannot be combined with 'suffix'.")
   }
@@ -132,6 +129,7 @@ export function toCompletionGeneration(
     ignoreEndOfText: body.ignore_eos ?? false,
     emitSpecial: false,
     logprobs: body.logprobs ?? (ranked ? 0 : null),
+    ...(body.echo === true && body.logprobs != null ? { promptLogprobs: body.logprobs } : {}),
     constraint: toConstraint(body),
     cachePrompt: body.cache_prompt ?? true,
     salt: saltOf(context.caller, body.cache_salt ?? null),

@@ -1,10 +1,10 @@
 /** Events of a completion request as streamed `text_completion`s. */
-import type { RequestEvent } from '../../engine/messages.js'
+import type { PromptLogprob, RequestEvent } from '../../engine/messages.js'
 import { type ApiError, openaiErrorBody } from '../errors.js'
 import type { StreamEncoder } from '../stream-encoder.js'
 import type { AnswerHead } from './answer-head.js'
 import { completionHead } from './completion-answer.js'
-import { LogprobWriter } from './completion-logprobs.js'
+import { echoedTokens, LogprobWriter } from './completion-logprobs.js'
 import { toUsage } from './usage.js'
 
 export interface CompletionStreamOptions {
@@ -12,6 +12,15 @@ export interface CompletionStreamOptions {
   echoes: string[]
   includeUsage: boolean
   logprobs: boolean
+  /** Of the echoed prompts' tokens too. */
+  promptLogprobs: boolean
+  choicesPerPrompt: number
+}
+
+interface Prompt {
+  tokens: PromptLogprob[]
+  complete: boolean
+  held: RequestEvent[]
 }
 
 /**
@@ -24,6 +33,8 @@ export class CompletionStreamEncoder implements StreamEncoder {
   readonly #tail: string
   readonly #writers: LogprobWriter[]
   readonly #opened = new Set<number>()
+  /** By prompt. */
+  readonly #prompts = new Map<number, Prompt>()
 
   constructor(
     head: AnswerHead,
@@ -36,7 +47,10 @@ export class CompletionStreamEncoder implements StreamEncoder {
 
   event(event: RequestEvent): string {
     switch (event.type) {
+      case 'prompt':
+        return this.#tell(event)
       case 'text': {
+        if (this.#holds(event)) return ''
         // Text may be withheld while it could become a stop string.
         if (event.text === '' && !event.logprobs?.length) return ''
         const logprobs =
@@ -46,6 +60,7 @@ export class CompletionStreamEncoder implements StreamEncoder {
         return this.#open(event.choice) + this.#chunk(event.choice, event.text, logprobs, 'null')
       }
       case 'finish':
+        if (this.#holds(event)) return ''
         return this.#open(event.choice) + this.#chunk(event.choice, '', 'null', `"${event.reason}"`)
       case 'end':
         return `${this.#usage(event)}data: [DONE]\n\n`
@@ -66,7 +81,37 @@ export class CompletionStreamEncoder implements StreamEncoder {
     if (this.#opened.has(choice)) return ''
     this.#opened.add(choice)
     const echo = this.options.echoes[choice] ?? ''
-    return echo === '' ? '' : this.#chunk(choice, echo, 'null', 'null')
+    if (echo === '') return ''
+    const { tokens } = this.#promptOf(choice)
+    if (tokens.length === 0) return this.#chunk(choice, echo, 'null', 'null')
+    const logprobs = new LogprobWriter(0).write(echoedTokens(tokens, echo))
+    return this.#chunk(choice, echo, JSON.stringify(logprobs), 'null')
+  }
+
+  #tell(event: Extract<RequestEvent, { type: 'prompt' }>): string {
+    const prompt = this.#promptOf(event.prompt * this.options.choicesPerPrompt)
+    prompt.tokens.push(...event.logprobs)
+    if (!event.last) return ''
+    prompt.complete = true
+    return prompt.held
+      .splice(0)
+      .map(held => this.event(held))
+      .join('')
+  }
+
+  /** A choice begins with its prompt: what comes before that is known waits. */
+  #holds(event: RequestEvent & { choice: number }): boolean {
+    if (!this.options.promptLogprobs) return false
+    const prompt = this.#promptOf(event.choice)
+    if (!prompt.complete) prompt.held.push(event)
+    return !prompt.complete
+  }
+
+  #promptOf(choice: number): Prompt {
+    const index = Math.floor(choice / this.options.choicesPerPrompt)
+    const prompt = this.#prompts.get(index) ?? { tokens: [], complete: false, held: [] }
+    this.#prompts.set(index, prompt)
+    return prompt
   }
 
   #chunk(choice: number, text: string, logprobs: string, finish: string): string {

@@ -103,6 +103,9 @@ class BatchRun implements Generation {
         if (!this.#started) this.onEvent(event)
         this.#started = true
         break
+      case 'prompt':
+        this.onEvent({ ...event, prompt: index })
+        break
       case 'text':
       case 'finish':
         this.onEvent({ ...event, choice: index * this.request.choices + event.choice })

@@ -150,6 +150,8 @@ export class SharedGeneration {
 
 /** Bytes of memory that an event takes, about. */
 function sizeOf(event: RequestEvent): number {
+  if (event.type === 'prompt')
+    return event.logprobs.reduce((sum, { top }) => sum + 200 * (1 + top.length), 150)
   if (event.type !== 'text') return 500
   const logprobs = event.logprobs?.reduce((sum, { top }) => sum + 200 * (1 + top.length), 0) ?? 0
   return 150 + 2 * event.text.length + logprobs

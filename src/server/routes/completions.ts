@@ -59,15 +59,28 @@ const completions: FastifyPluginAsyncTypebox<{ models: Models; config: ServerOpt
     const target = await targetOf(engine, model, prompts, generation)
     const logprobs = body.logprobs != null
     const candidates = candidatesOf(body)
+    const promptLogprobs = generation.promptLogprobs != null
 
     if (body.stream === true) {
       const includeUsage = body.stream_options?.include_usage === true
       const perChoice = echoes.flatMap(echo => Array.from({ length: candidates }, () => echo))
-      const encoder = new CompletionStreamEncoder(head, { echoes: perChoice, includeUsage, logprobs })
+      const encoder = new CompletionStreamEncoder(head, {
+        echoes: perChoice,
+        includeUsage,
+        logprobs,
+        promptLogprobs,
+        choicesPerPrompt: candidates
+      })
       const { keepAliveMs } = config
       return respondWithStream(reply, target, generation, words, { encoder, keepAliveMs })
     }
-    const answer = new CompletionAnswer(head, { echoes, candidates, choices: body.n ?? 1, logprobs })
+    const answer = new CompletionAnswer(head, {
+      echoes,
+      candidates,
+      choices: body.n ?? 1,
+      logprobs,
+      promptLogprobs
+    })
     await collect(target, generation, reply.raw, words, event => answer.add(event))
     return answer.finish()
   })
@@ -108,10 +121,10 @@ async function targetOf(
   engine: Engine,
   model: Model,
   prompts: PromptSegment[][],
-  { maxTokens }: GenerationRequest
+  { maxTokens, promptLogprobs }: GenerationRequest
 ): Promise<Engine> {
   const limit = model.capabilities?.cellsPerSequence ?? Number.POSITIVE_INFINITY
-  if (maxTokens === 0) return new PromptMeasure(engine, prompts, limit)
+  if (maxTokens === 0 && promptLogprobs == null) return new PromptMeasure(engine, prompts, limit)
   if (prompts.length === 1) return engine
   for (const prompt of prompts) {
     const promptTokens = await measurePrompt(engine, prompt)
