@@ -37,7 +37,11 @@ await main(async () => {
     tokens: { default: '32', help: 'tokens of an answer' },
     grace: { default: '60', help: 'seconds after a phase in which accepted answers must end' }
   })
-  const commands = chosen(options, [octavoCommand(options), peerCommand(options, 'llama-server default')])
+  const commands = chosen(options, [
+    // What grows is not to be hidden by a tier that is being filled.
+    octavoCommand(options, 'octavo', ['--cache-ram', '32']),
+    peerCommand(options, 'llama-server default')
+  ])
   const report = new Report('stress', options, commands)
   const tokens = options.number('tokens')
   const message = (key: string) => [

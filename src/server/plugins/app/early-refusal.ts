@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import type { GenerationRequest } from '../../../engine/messages.js'
 import type { Models } from '../../../models/types.js'
@@ -24,6 +25,8 @@ export default fp<{ models: Models }>(
       if (model?.state !== 'ready') return
       const engine = await model.engine()
       if (engine.full !== true) return
+      await newsOfLeaving()
+      if (engine.full !== true) return
       await submit(engine, nothing, reply.raw, { paramNames: {}, promptParam: '' }, generation => {
         // Cannot be: between the question and this nobody else had a turn.
         generation.cancel()
@@ -33,6 +36,15 @@ export default fp<{ models: Models }>(
   },
   { name: 'early-refusal', dependencies: ['errors', 'idempotency', 'queue-headers'] }
 )
+
+/**
+ * Whoever hung up before this request came may not have been noticed yet: a socket that is at its end is closed after
+ * the requests of the same turn have been read, and its listeners hear of it one turn later. See second-look.ts.
+ */
+async function newsOfLeaving(): Promise<void> {
+  await turn()
+  await turn()
+}
 
 const nothing: GenerationRequest = {
   prompt: [],
