@@ -91,6 +91,7 @@ export async function buildApp({
     setTimeout(() => app.server.closeAllConnections(), closeGraceMs).unref()
   })
 
+  app.decorate('embeddings', embeddings)
   await app.register(errors)
   await app.register(rehearsal, { validators, events: registry.events })
   await app.register(secondLook)
@@ -131,7 +132,7 @@ export async function buildApp({
   for (const prefix of ['/v1', '']) {
     await app.register(models, { prefix, models: registry, embeddings })
     await app.register(completions, { prefix, models: registry, config })
-    await app.register(embeddingRoutes, { prefix, models: registry, embeddings })
+    await app.register(embeddingRoutes, { prefix, models: registry, embeddings, metrics })
     await app.register(warmup, { prefix, models: registry, config, turns })
     await app.register(chatCompletions, { prefix, models: registry, config, turns })
     await app.register(responses, { prefix, models: registry, config, turns, store })

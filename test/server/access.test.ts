@@ -99,6 +99,15 @@ t.test('CORS headers only for allowed origins', async t => {
   const open = await build(t, { corsOrigins: ['*'] })
   const reply = await open.app.inject({ url: '/v1/models', headers: { origin: 'https://any.example' } })
   t.equal(reply.headers['access-control-allow-origin'], '*')
+  const exposed = String(reply.headers['access-control-expose-headers']).split(', ')
+  for (const name of [
+    'x-request-id',
+    'retry-after',
+    'x-octavo-cache',
+    'x-octavo-queue-waiting',
+    'x-ratelimit-remaining'
+  ])
+    t.ok(exposed.includes(name), name)
 })
 
 t.test('what is loopback', async t => {

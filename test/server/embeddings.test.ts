@@ -185,3 +185,35 @@ t.test('listed beside the others', async t => {
   ])
   t.strictSame((await app.inject('/v1/models/vectors')).json(), list.data[1])
 })
+
+t.test('models do what they can: the other kind is a 400', async t => {
+  const { post } = await build(t)
+  const messages = [{ role: 'user', content: 'Hi' }]
+  for (const [path, payload] of [
+    ['/v1/chat/completions', { messages }],
+    ['/v1/completions', { prompt: 'Hi' }],
+    ['/v1/responses', { input: 'Hi' }],
+    ['/v1/messages', { messages, max_tokens: 5 }],
+    ['/tokenize', { content: 'Hi' }]
+  ] as const) {
+    const reply = await post({ ...payload, model: 'vectors' }, path)
+    t.equal(reply.statusCode, 400, path)
+    t.match(reply.json().error, { message: /'vectors' does not support chat/ })
+  }
+  t.match((await post({ model: 'fake', input: 'Hi' })).json().error, {
+    message: /generates text/,
+    param: 'model'
+  })
+})
+
+t.test('tokens and replies are counted under the name of the model', async t => {
+  const { app, post } = await build(t)
+  await post({ input: 'abc' })
+  await post({ model: 'vectors', input: ['abc', 'defg'] })
+  const { body } = await app.inject('/metrics')
+  t.match(body, /octavo_embedding_tokens_total\{model_name="vectors"\} \d+/)
+  t.match(
+    body,
+    /octavo_http_requests_total\{model_name="vectors",route="\/v1\/embeddings",method="POST",status="200"\} 2/
+  )
+})

@@ -11,6 +11,7 @@ import { boundConstraint } from './constraint-bounds.js'
 import { ConstraintError } from './errors.js'
 import { type Matcher, StreamMatcher } from './matcher.js'
 import type { FromWorker, PreparedGrammar, SharedVocabulary } from './protocol.js'
+import { RefusedConstraints } from './refused.js'
 import { Thread } from './thread.js'
 import { shareVocabulary, type Vocabulary } from './vocabulary.js'
 
@@ -53,6 +54,7 @@ interface Entry {
   reject(error: Error): void
   prepared: PreparedGrammar | null
   thread: Thread | null
+  triedAgain: boolean
   matchers: Set<number>
 }
 
@@ -62,6 +64,8 @@ export function createConstraintService(options: ConstraintServiceOptions): Cons
 
 const DEFAULTS = { threads: 3, compileTimeoutMs: 15_000, memoryLimit: 768 * 1024 * 1024, cacheSize: 64 }
 const START_TIMEOUT_MS = 30_000
+/** A refusal that depends on how fast the machine was, or how much memory was free, is remembered so long. */
+const MACHINE_REFUSAL_MS = 5 * 60_000
 
 class Service implements ConstraintService {
   private readonly options
@@ -69,6 +73,7 @@ class Service implements ConstraintService {
   private vocabulary: Promise<SharedVocabulary> | null = null
   private readonly threads = new Map<Thread, Promise<void>>()
   private readonly entries = new Map<string, Entry>()
+  private readonly refused = new RefusedConstraints()
   private readonly byId = new Map<number, Entry>()
   private readonly matchers = new Map<number, { matcher: StreamMatcher; entry: Entry }>()
   private readonly timers = new Map<number, NodeJS.Timeout>()
@@ -90,6 +95,8 @@ class Service implements ConstraintService {
     // Before anything walks through it recursively, here or on the way to the thread.
     boundConstraint(constraint)
     const key = JSON.stringify(constraint)
+    const refusal = this.refused.get(key)
+    if (refusal) throw refusal
     let entry = this.entries.get(key)
     if (entry) {
       // Most recently used last.
@@ -120,6 +127,7 @@ class Service implements ConstraintService {
     })
     ready.catch(() => {
       this.entries.delete(key)
+      this.byId.delete(id)
     })
     const id = ++this.ids
     const entry: Entry = {
@@ -131,6 +139,7 @@ class Service implements ConstraintService {
       reject,
       prepared: null,
       thread: null,
+      triedAgain: false,
       matchers: new Set()
     }
     this.entries.set(key, entry)
@@ -155,8 +164,10 @@ class Service implements ConstraintService {
     // Behind others in the queue of its thread, it waits for these as well.
     const timer = setTimeout(() => {
       this.settle(entry, thread)
-      entry.reject(
-        new ConstraintError(entry.param, `too complex: it did not compile within ${limit / 1000} s`)
+      this.refuse(
+        entry,
+        new ConstraintError(entry.param, `too complex: it did not compile within ${limit / 1000} s`),
+        MACHINE_REFUSAL_MS
       )
       this.replace(thread, 'a grammar took too long to compile')
     }, limit * thread.compiling)
@@ -210,19 +221,38 @@ class Service implements ConstraintService {
     const entry = message.grammar === null ? undefined : this.byId.get(message.grammar)
     if (message.type === 'broken') {
       if (message.matcher !== null) this.matchers.get(message.matcher)?.matcher.fail(message.message)
-      if (entry && !entry.prepared) entry.reject(new ConstraintError(entry.param, 'it could not be compiled'))
+      if (entry && !entry.prepared) {
+        const error = new ConstraintError(entry.param, 'it could not be compiled')
+        this.refuse(entry, error, MACHINE_REFUSAL_MS)
+      }
       return
     }
     if (!entry) return
     this.settle(entry, thread)
     if (message.type === 'refused') {
-      this.byId.delete(entry.id)
-      entry.reject(new ConstraintError(message.param, message.message))
+      this.refuse(entry, new ConstraintError(message.param, message.message), Number.POSITIVE_INFINITY)
       return
     }
     thread.grammars.add(entry.id)
     entry.prepared = message.prepared
     entry.resolve(message.prepared)
+  }
+
+  /** @param rememberMs for so long the same constraint is refused at once. */
+  private refuse(entry: Entry, error: ConstraintError, rememberMs: number): void {
+    this.refused.add(entry.key, error, rememberMs)
+    this.byId.delete(entry.id)
+    entry.reject(error)
+  }
+
+  /** Its thread went while it was being compiled there, perhaps for another's sake. */
+  private tryAgain(entry: Entry, reason: string): void {
+    if (entry.triedAgain) {
+      entry.reject(new ConstraintError(entry.param, `it could not be compiled (${reason})`))
+      return
+    }
+    entry.triedAgain = true
+    this.send(entry, JSON.parse(entry.key) as ConstraintInput).catch(entry.reject)
   }
 
   private open(entry: Entry): Matcher {
@@ -310,8 +340,7 @@ class Service implements ConstraintService {
       if (entry.thread !== thread) continue
       this.settle(entry, thread)
       entry.thread = null
-      if (!entry.prepared)
-        entry.reject(new ConstraintError(entry.param, `it could not be compiled (${reason})`))
+      if (!entry.prepared && this.byId.has(entry.id)) this.tryAgain(entry, reason)
     }
     for (const id of thread.matchers) {
       const known = this.matchers.get(id)

@@ -98,6 +98,11 @@ export const definitions = {
     labels: model,
     vllm: true
   },
+  embedding_tokens_total: {
+    type: 'counter',
+    help: 'Tokens of texts that were turned into vectors or ranked, special ones included.',
+    labels: model
+  },
   prompt_tokens_computed_total: {
     type: 'counter',
     help: 'Prompt tokens that the engine computed, recomputation after preemption included.',

@@ -27,7 +27,7 @@ const chatCompletions: FastifyPluginAsyncTypebox<ChatCompletionsOptions> = async
 ) => {
   app.post('/chat/completions', { schema: { body: ChatRequest } }, async (request, reply) => {
     const { body } = request
-    const model = findModel(models, body.model)
+    const model = findModel(models, body.model, app.embeddings)
     checkChatRequest(body)
     const words = { paramNames: chatParamNames(body), promptParam: 'messages' }
     const { engine, info, plan } = await preparePlan(model, reply, { turns, config }, words, context =>

@@ -33,7 +33,7 @@ const completions: FastifyPluginAsyncTypebox<{ models: Models; config: ServerOpt
 ) => {
   app.post('/completions', { schema: { body: CompletionRequest } }, async (request, reply) => {
     const { body } = request
-    const model = findModel(models, body.model)
+    const model = findModel(models, body.model, app.embeddings)
     checkCompletionRequest(body)
     const words = { paramNames: completionParamNames(body), promptParam: 'prompt' }
     const written = promptsOf(body)

@@ -51,11 +51,12 @@ export default health
 
 type Status = 'ok' | 'loading' | 'draining' | 'failed' | 'no_model'
 
-/** A model that is not loaded yet is loaded for whoever asks: that is ready enough. */
+/** A model that is not loaded yet is loaded for whoever asks, unless its breaker is open: that is ready enough. */
 function statusOf(model: Model | undefined, registry: ModelRegistry | undefined): Status {
   if (!model) return 'no_model'
   if (registry?.draining) return 'draining'
-  return model.state === 'ready' || model.state === 'unloaded' ? 'ok' : model.state
+  if (model.state === 'unloaded') return breakerOf(model) === 'open' ? 'failed' : 'ok'
+  return model.state === 'ready' ? 'ok' : model.state
 }
 
 function describe(model: Model) {

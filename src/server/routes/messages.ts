@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { EmbeddingModel } from '../../embeddings/types.js'
 import type { Model, Models } from '../../models/types.js'
 import { AnswerReader } from '../../protocol/answer/reader.js'
 import type { TurnMemory } from '../../protocol/answer/turn-memory.js'
@@ -23,7 +24,7 @@ export interface MessagesOptions {
 const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { models, config, turns }) => {
   app.post('/messages', { schema: { body: MessagesRequest } }, async (request, reply) => {
     const { body } = request
-    const model = findServing(models, body.model)
+    const model = findServing(models, body.model, app.embeddings)
     toPrompt(body)
     const words = { paramNames: messagesParamNames(body), promptParam: 'messages' }
     const { engine, plan } = await preparePlan(model, reply, { turns, config }, words, context =>
@@ -45,7 +46,7 @@ const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { model
 
   app.post('/messages/count_tokens', { schema: { body: CountTokensRequest } }, async (request, reply) => {
     const { body } = request
-    const model = findServing(models, body.model)
+    const model = findServing(models, body.model, app.embeddings)
     const { input, prefill } = toPrompt(body)
     const { engine, context } = await prepare(model, reply, { turns, config })
     const rendered = context.render(input)
@@ -62,7 +63,7 @@ const messages: FastifyPluginAsyncTypebox<MessagesOptions> = async (app, { model
 export default messages
 
 /** Coding agents ask for Anthropic's models by name, some of them for small tasks beside: the default model serves them. */
-function findServing(models: Models, name: string | undefined): Model {
+function findServing(models: Models, name: string | undefined, embeddings: EmbeddingModel | null): Model {
   const known = name?.startsWith('claude-') ? models.find(name) : undefined
-  return known ?? findModel(models, name?.startsWith('claude-') ? undefined : name)
+  return known ?? findModel(models, name?.startsWith('claude-') ? undefined : name, embeddings)
 }

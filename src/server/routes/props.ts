@@ -16,7 +16,7 @@ const props: FastifyPluginAsyncTypebox<{ models: Models; config: ServerOptions }
   const querystring = Type.Object({ model: Type.Optional(Type.String()) })
   const version = packageVersion()
   app.get('/props', { schema: { querystring } }, async (request, reply) => {
-    const model = findModel(models, request.query.model)
+    const model = findModel(models, request.query.model, app.embeddings)
     await readyEngine(model, reply, config.keepAliveMs)
     const info = loadedInfo(model)
     if (!model.capabilities) throw new EngineGoneError()

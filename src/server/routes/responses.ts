@@ -47,7 +47,7 @@ const responses: FastifyPluginAsyncTypebox<ResponsesOptions> = async (
 ) => {
   app.post('/responses', { schema: { body: ResponseRequest } }, async (request, reply) => {
     const { body, caller } = request
-    const model = findModel(models, body.model)
+    const model = findModel(models, body.model, app.embeddings)
     checkResponseRequest(body)
     const { input, before } = readInput(body, caller.salt)
     const conversation = [...before, ...input]
@@ -81,7 +81,7 @@ const responses: FastifyPluginAsyncTypebox<ResponsesOptions> = async (
 
   app.post('/responses/input_tokens', { schema: { body: InputTokensRequest } }, async (request, reply) => {
     const { body, caller } = request
-    const model = findModel(models, body.model)
+    const model = findModel(models, body.model, app.embeddings)
     const { input, before } = readInput(body, caller.salt)
     const { engine, context } = await prepare(model, reply, { turns, config })
     const { text, addSpecial } = context.render(toResponseInput(body, [...before, ...input]))

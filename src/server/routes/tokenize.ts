@@ -20,7 +20,7 @@ const tokenizeRoutes: FastifyPluginAsyncTypebox<{ models: Models; config: Server
   { models, config: { keepAliveMs } }
 ) => {
   app.post('/tokenize', { schema: { body: TokenizeRequest } }, async ({ body }, reply) => {
-    const model = findModel(models, body.model)
+    const model = findModel(models, body.model, app.embeddings)
     const engine = await readyEngine(model, reply, keepAliveMs)
     const tokens = await tokensOf(body, engine, loadedInfo(model))
     if (body.with_pieces !== true) return { tokens }
@@ -29,7 +29,7 @@ const tokenizeRoutes: FastifyPluginAsyncTypebox<{ models: Models; config: Server
   })
 
   app.post('/detokenize', { schema: { body: DetokenizeRequest } }, async ({ body }, reply) => {
-    const model = findModel(models, body.model)
+    const model = findModel(models, body.model, app.embeddings)
     const engine = await readyEngine(model, reply, keepAliveMs)
     const tokens = body.tokens ?? []
     checkTokens(tokens, loadedInfo(model), 'tokens')
@@ -37,7 +37,7 @@ const tokenizeRoutes: FastifyPluginAsyncTypebox<{ models: Models; config: Server
   })
 
   app.post('/apply-template', { schema: { body: ApplyTemplateRequest } }, async ({ body }, reply) => {
-    const model = findModel(models, body.model)
+    const model = findModel(models, body.model, app.embeddings)
     await readyEngine(model, reply, keepAliveMs)
     return { prompt: templateOf(loadedInfo(model)).render(toTemplateInput(body)).text }
   })

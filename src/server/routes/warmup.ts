@@ -38,7 +38,7 @@ const warmup: FastifyPluginAsyncTypebox<WarmupOptions> = async (app, { models, c
 
   app.post('/models/:id/warmup', { schema: { params, body: WarmupRequest } }, async (request, reply) => {
     const began = performance.now()
-    const model = findModel(models, request.params.id)
+    const model = findModel(models, request.params.id, app.embeddings)
     const prepared = await prepare(model, reply, { turns, config })
     const loadedMs = performance.now() - began
     const { state } = model

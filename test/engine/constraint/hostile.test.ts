@@ -38,7 +38,12 @@ t.test(
     const matchers = [compiled.matcher(), compiled.matcher()]
     for (const [i, matcher] of matchers.entries()) await advance(matcher, 6 + i)
     const slow: ConstraintInput = { type: 'grammar', grammar: slowGrammar() }
+    const beside = service.compile({ ...healthy, strict: false } as ConstraintInput)
     await t.rejects(service.compile(slow), { name: 'ConstraintError', message: /too complex/ })
+    t.ok(await beside, 'what was being compiled beside it is compiled elsewhere')
+    const begun = performance.now()
+    await t.rejects(service.compile(slow), { name: 'ConstraintError', message: /too complex/ })
+    t.ok(performance.now() - begun < 500, 'the same again is refused at once')
     for (const [i, matcher] of matchers.entries()) {
       await matcher.whenReady(20_000)
       const rest = await walk(matcher, vocabulary, randomFrom(i), { closeAfter: 5 })

@@ -54,6 +54,8 @@ export default fp<{ models: Models; metrics: Metrics }>(
   { name: 'metrics', dependencies: ['errors'] }
 )
 
+const embeddingRoutes = /\/(embeddings|rerank|reranking)$/
+
 /**
  * The model that a request names; null when it names none. Label values are those of models that there are, and
  * `unknown`: what clients send makes no series.
@@ -63,5 +65,8 @@ function modelOf(models: Models, request: FastifyRequest): string | null {
   if (request.method !== 'POST' || typeof body !== 'object' || body === null) return null
   const name = 'model' in body ? body.model : undefined
   if (name !== undefined && name !== null && typeof name !== 'string') return null
+  const { embeddings } = request.server
+  const own = embeddingRoutes.test(request.routeOptions.url ?? '') && (name ?? 'default') === 'default'
+  if (embeddings !== null && (own || name === embeddings.id)) return embeddings.id
   return models.find(name ?? undefined)?.id ?? 'unknown'
 }

@@ -15,7 +15,17 @@ export default fp<{ config: ServerOptions }>(
         'retry-after',
         'retry-after-ms',
         'x-should-retry',
-        'x-octavo-cache'
+        'idempotent-replayed',
+        'x-ratelimit-limit',
+        'x-ratelimit-remaining',
+        'x-ratelimit-reset',
+        'x-octavo-cache',
+        'x-octavo-rewritten-turns',
+        'x-octavo-queue-running',
+        'x-octavo-queue-waiting',
+        'x-octavo-queue-limit',
+        'x-octavo-queue-tokens',
+        'x-octavo-queue-tokens-limit'
       ],
       maxAge: 600
     })
