@@ -148,9 +148,19 @@ export class PrefixCache {
     return freed
   }
 
-  /** A sequence id for a new request. undefined when every holder is in use. */
-  takeId(): number | undefined {
-    this.freeIds(1)
+  /**
+   * A sequence id for a new request. undefined when every holder is in use.
+   * @param prompt what the request is going to be attached to, up to `limit`, gives up its id last.
+   */
+  takeId(prompt?: Pick<CacheOwner, 'salt' | 'tokens'>, limit = 0): number | undefined {
+    if (this.ids.available === 0) {
+      const wanted = prompt ? this.index.match(prompt.salt, prompt.tokens, limit) : []
+      const hold = {}
+      for (const { branch, to } of wanted) branch.pin(hold, to)
+      const freed = this.freeIds(1)
+      for (const { branch } of wanted) branch.unpin(hold)
+      if (!freed) this.freeIds(1)
+    }
     return this.ids.take()
   }
 

@@ -153,9 +153,15 @@ export class SnapshotCache {
     return freed
   }
 
-  /** A sequence id for a new request. undefined when all are in use by running ones. */
-  takeId(): number | undefined {
-    this.freeIds(1)
+  /**
+   * A sequence id for a new request. undefined when all are in use by running ones.
+   * @param prompt the snapshot that the request is going to be attached to, up to `limit`, gives up its id last.
+   */
+  takeId(prompt?: Pick<CacheOwner, 'salt' | 'tokens'>, limit = 0): number | undefined {
+    if (this.ids.available === 0) {
+      const wanted = prompt && this.find(prompt.salt, prompt.tokens, limit)
+      if (!this.freeIds(1, snapshot => snapshot !== wanted)) this.freeIds(1)
+    }
     return this.ids.take()
   }
 
@@ -197,9 +203,9 @@ export class SnapshotCache {
     owner.shared = runs.at(-1)?.to ?? 0
   }
 
-  private freeIds(wanted: number): boolean {
+  private freeIds(wanted: number, accept: (snapshot: Snapshot) => boolean = () => true): boolean {
     while (this.ids.available < wanted) {
-      const coldest = this.coldest(() => true)
+      const coldest = this.coldest(accept)
       if (!coldest) return false
       this.drop(coldest)
     }

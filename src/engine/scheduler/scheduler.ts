@@ -282,7 +282,7 @@ export class Scheduler {
     }
     // While it runs nothing can be evicted without a fresh start.
     if (stream.reproducible && need > free) this.prefixes.evict(need - free)
-    const id = this.prefixes.takeId()
+    const id = this.prefixes.takeId(shares ? stream : undefined, limit)
     if (id === undefined) return 'no_room'
     stream.sequence = id
     stream.computed = shares ? this.prefixes.attach(stream, limit) : 0

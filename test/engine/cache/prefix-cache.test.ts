@@ -209,3 +209,34 @@ t.test('an anchor outlives a tail of the same age', async t => {
   world.cache.evict(8)
   t.same([...new Set(evicted)], [''])
 })
+
+t.test(
+  'out of ids, the prefix that the next request is put onto is the last to go, however cold',
+  async t => {
+    for (const protects of [false, true]) {
+      const world = new World(8)
+      const coldest = [9, 9, 9, 9, 9, 9]
+      await world.start('', coldest, 6)
+      world.finish(0)
+      for (let i = 1; i <= 3; i++) {
+        await world.start('', [i, i, i, i], 4)
+        world.finish(0)
+      }
+      const prompt = new TokenList([...coldest, 1, 2])
+      // Requests that only hold an id take the rest.
+      while (world.ids.available > 0) world.ids.take()
+      t.type(protects ? world.cache.takeId({ salt: '', tokens: prompt }, 7) : world.cache.takeId(), 'number')
+      t.equal(
+        world.cache.matchLength('', prompt, 7),
+        protects ? 6 : 0,
+        protects ? 'kept' : 'it was the coldest'
+      )
+      if (!protects) continue
+      for (let i = 0; i < 2; i++) t.type(world.cache.takeId({ salt: '', tokens: prompt }, 7), 'number')
+      t.equal(world.cache.matchLength('', prompt, 7), 6)
+      t.type(world.cache.takeId({ salt: '', tokens: prompt }, 7), 'number', 'rather that than no id at all')
+      t.equal(world.cache.matchLength('', prompt, 7), 0)
+      t.equal(world.cache.takeId({ salt: '', tokens: prompt }, 7), undefined)
+    }
+  }
+)

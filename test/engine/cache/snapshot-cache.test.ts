@@ -109,6 +109,22 @@ t.test('out of ids the coldest goes, anchors last', async t => {
   t.ok(s.ids.available >= 2)
 })
 
+t.test('out of ids, the snapshot that the next request is put onto is the last to go', async t => {
+  const s = setup({ sequenceIds: 6 })
+  for (let i = 0; i < 3; i++) {
+    s.clock.now += 10
+    await keep(s, run(40, 20 + i), [39])
+  }
+  const prompt = new TokenList(run(40, 20))
+  while (s.ids.available > 0) s.ids.take()
+  for (let i = 0; i < 2; i++) {
+    t.type(s.cache.takeId({ salt: '', tokens: prompt }, 39), 'number')
+    t.equal(s.cache.matchLength('', prompt, 39), 39, 'although it is the coldest')
+  }
+  t.type(s.cache.takeId({ salt: '', tokens: prompt }, 39), 'number', 'rather that than no id at all')
+  t.equal(s.cache.matchLength('', prompt, 39), 0)
+})
+
 t.test('a copy that was not made at a boundary is refused', async t => {
   const s = setup()
   const owner = s.start(run(50))
