@@ -82,7 +82,7 @@ export class EngineProcess {
   #keepLines(): LineTail {
     const { logger } = this.#options
     const output = new LineTail(0, line => logger.debug({ pid: this.pid, line }, 'engine output'))
-    const errors = new LineTail(20, line => logger.debug({ pid: this.pid, line }, 'engine error output'))
+    const errors = new LineTail(40, line => logger.debug({ pid: this.pid, line }, 'engine error output'))
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => output.write(text))
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => errors.write(text))
     return errors
@@ -127,10 +127,13 @@ export class EngineProcess {
 
 function ignore(): void {}
 
+/** What Node prints below the reason when it aborts: `20: 0x195e476 [/usr/bin/node]`. */
+const stackFrame = /^\s*\d+: 0x[0-9a-f]+|^-+ \w+ stack trace -+$/
+
 /** `ended with SIGSEGV: last line`, for messages. */
 export function describeExit({ code, signal, lines }: EngineExit): string {
   const how =
     signal !== null ? `ended with ${signal}` : code === null ? 'did not start' : `exited with code ${code}`
-  const last = lines.at(-1)
+  const last = lines.findLast(line => !stackFrame.test(line))
   return last === undefined ? how : `${how}: ${last}`
 }

@@ -1,5 +1,6 @@
 import type { Capabilities, ModelInfo } from '../engine/backend.js'
 import type { EngineStats, LoadFailure } from '../engine/messages.js'
+import type { BreakerState } from './breaker.js'
 import type { HostedModel } from './hosted-model.js'
 import type { Engine, LoadStatus, Model, ModelState, Vocabulary } from './types.js'
 
@@ -55,6 +56,10 @@ export class ModelAlias implements Model {
 
   get restarts(): number {
     return this.#target().restarts
+  }
+
+  get breaker(): BreakerState {
+    return this.#target().breaker
   }
 
   async engine(): Promise<Engine> {

@@ -31,6 +31,8 @@ export class SupervisedModel {
   #state: ModelState = 'unloaded'
   #progress = 0
   #failure: LoadFailure | null = null
+  /** Outlives an unload: why the breaker is open. */
+  #lastFailure: LoadFailure | null = null
   #info: ModelInfo | null = null
   #capabilities: Capabilities | null = null
   #stats: EngineStats | null = null
@@ -266,13 +268,16 @@ export class SupervisedModel {
   #explain(failure: LoadFailure, exit: EngineExit): void {
     const message =
       failure.code === 'engine_stuck' ? failure.message : `the engine process ${describeExit(exit)}`
-    if (this.#failure === failure) this.#failure = { ...failure, message }
+    const explained = { ...failure, message }
+    if (this.#failure === failure) this.#failure = explained
+    if (this.#lastFailure === failure) this.#lastFailure = explained
     this.#options.logger.error({ model: this.id, ...exit }, message)
     this.#options.events.emit('died', { model: this, exit })
   }
 
   #onFailure(failure: LoadFailure): void {
     this.#failure = failure
+    this.#lastFailure = failure
     this.#breaker.failure()
     const advice = retryAdvice(failure)
     this.#retry = { advice, at: this.#clock.now() }
@@ -336,7 +341,8 @@ export class SupervisedModel {
   }
 
   #unavailable(retryAfterMs: number | null): ModelUnavailableError {
-    const failure = this.#failure ?? { code: 'engine_error', message: 'the model is not available' }
+    const failure = this.#failure ??
+      this.#lastFailure ?? { code: 'engine_error', message: 'the model is not available' }
     return new ModelUnavailableError(failure, retryAfterMs === null ? null : Math.ceil(retryAfterMs))
   }
 

@@ -9,6 +9,7 @@ import type {
   RequestEvent
 } from '../engine/messages.js'
 import type { Examined, StaticRefusal } from '../vocabulary/messages.js'
+import type { BreakerState } from './breaker.js'
 
 /** A submitted request. After `end`, `failed` or a refusing verdict no event comes any more; all methods are no-ops then. */
 export interface Generation {
@@ -81,6 +82,8 @@ export interface Model {
   readonly stats: EngineStats | null
   /** How often its engine died and was started again. */
   readonly restarts: number
+  /** Left out where nothing supervises the engine. */
+  readonly breaker?: BreakerState
   /**
    * The engine, loaded if need be; all callers share one load, and wait for it no longer than the load timeout.
    * @throws ModelUnavailableError (failure, retryAfterMs) when it cannot be loaded now, or not in time.

@@ -184,3 +184,17 @@ t.test('the breaker: open after two failures, refuses at once, one probe closes 
   t.equal((await ask(serving, chat('Hello'))).status, 200)
   t.match(await (await fetch(`${serving.url}/health`)).json(), { status: 'ok' })
 })
+
+t.test('an open breaker stays open when its model is unloaded, and says why', async t => {
+  const serving = await serve(t, [{ id: 'm' }], { breaker: { failures: 1, openMs: 60_000 } })
+  await serving.model.load()
+  killEngine(serving)
+  await until('open', () => serving.model.breaker === 'open')
+  await until('explained', () => /SIGKILL/.test(serving.model.failure?.message ?? ''))
+  await serving.model.unload({ timeoutMs: 0 })
+  const { status, headers, json } = await ask(serving, chat('Hello'))
+  t.equal(status, 503)
+  t.match(json.error, { code: 'model_unavailable', message: /the engine process ended with SIGKILL/ })
+  t.ok(Number(headers.get('retry-after')) > 30)
+  t.match(await (await fetch(`${serving.url}/health`)).json(), { status: 'down' })
+})

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply } from 'fastify'
 import type { EngineStats, TierStats } from '../../engine/messages.js'
-import type { HostedModel } from '../../models/hosted-model.js'
 import type { ModelRegistry } from '../../models/registry.js'
 import type { Model, Models } from '../../models/types.js'
 import { ApiError, openaiErrorBody } from '../../protocol/errors.js'
@@ -33,7 +32,7 @@ const health: FastifyPluginAsync<{ models: Models; registry?: ModelRegistry }> =
   app.get('/health', { config }, (_request, reply) => {
     const status = statusOf(models.find(undefined), registry)
     const known: readonly Model[] = registry?.list() ?? models.list()
-    const healthy = known.every(model => model.state !== 'failed' && breakerOf(model) !== 'open')
+    const healthy = known.every(model => model.state !== 'failed' && model.breaker !== 'open')
     return answer(reply, status, {
       status: status !== 'ok' ? 'down' : healthy ? 'ok' : 'degraded',
       version,
@@ -55,13 +54,12 @@ type Status = 'ok' | 'loading' | 'draining' | 'failed' | 'no_model'
 function statusOf(model: Model | undefined, registry: ModelRegistry | undefined): Status {
   if (!model) return 'no_model'
   if (registry?.draining) return 'draining'
-  if (model.state === 'unloaded') return breakerOf(model) === 'open' ? 'failed' : 'ok'
+  if (model.state === 'unloaded') return model.breaker === 'open' ? 'failed' : 'ok'
   return model.state === 'ready' ? 'ok' : model.state
 }
 
 function describe(model: Model) {
-  const { id, state, progress, restarts, failure, stats } = model
-  const breaker = breakerOf(model)
+  const { id, state, progress, restarts, failure, breaker, stats } = model
   return {
     id,
     state,
@@ -95,10 +93,6 @@ function describeCache({ tiers, store }: EngineStats) {
         }
       : {})
   }
-}
-
-function breakerOf(model: Model): HostedModel['breaker'] | undefined {
-  return 'breaker' in model ? (model as HostedModel).breaker : undefined
 }
 
 function finite(bytes: number): number | null {
