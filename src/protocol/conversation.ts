@@ -81,8 +81,10 @@ export function planGeneration(conversation: Conversation, context: Conversation
   const { turns } = context
   const recalled = turns?.memory.recall(`${turns.model}\0${salt}`, input.messages)
   const rendered = context.render(recalled ? { ...input, messages: recalled.messages } : input)
-  const { thinking, toolFormat } = rendered
-  const text = rendered.text + (conversation.prefill ?? '')
+  const { toolFormat } = rendered
+  const prefill = conversation.prefill ?? ''
+  const thinking = prefill === '' ? rendered.thinking : behindPrefill(rendered.thinking)
+  const text = rendered.text + prefill
   const reading: AnswerOptions = {
     format: calling ? toolFormat : null,
     thinking,
@@ -113,6 +115,11 @@ export function planGeneration(conversation: Conversation, context: Conversation
     for (const call of calling ? checkFinishedCalls(calling.tools, choice) : []) context.onBrokenCall?.(call)
   }
   return { request, reading, demanded: demandedJson(conversation), rewritten: rendered.rewritten, onFinish }
+}
+
+/** An answer that is gone on with does not begin with thinking, and a blank at its beginning belongs to it. */
+function behindPrefill(thinking: Thinking | null): Thinking | null {
+  return thinking?.kind === 'tags' && !thinking.opened ? null : thinking
 }
 
 /** null: the prompt has closed the thinking already, so none may come before what is demanded. */

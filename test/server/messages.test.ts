@@ -305,3 +305,34 @@ t.test("Anthropic's own model names mean the default model", async t => {
   const reply = await app.inject({ method: 'POST', url, payload: { ...hello, model: 'claude-haiku-4-5' } })
   t.match(reply.json(), { type: 'message', model: 'fake' })
 })
+
+t.test('behind a beginning, thinking is not looked for and blanks are kept', async t => {
+  const template = '{% for m in messages %}{{ m.content }}</think>{% endfor %}'
+  const { app, models } = await build(t, {}, fakeModels({ chatTemplate: template }))
+  answer(models, ' name is Ann.')
+  const messages = [...hello.messages, { role: 'assistant', content: 'My' }]
+  const reply = await app.inject({ method: 'POST', url, payload: { ...hello, messages } })
+  t.match(reply.json().content, [{ type: 'text', text: ' name is Ann.' }])
+  const format = { type: 'json_schema', schema: input_schema }
+  const refused = await app.inject({
+    method: 'POST',
+    url,
+    payload: { ...hello, messages, output_config: { format } }
+  })
+  t.equal(refused.statusCode, 400)
+  t.match(refused.json().error.message, /messages\.1/)
+})
+
+t.test('a format under its first name, and strict tools', async t => {
+  const { app, models } = await build(t)
+  answer(models, '{"city": "Rome"}')
+  const output_format = { type: 'json_schema', schema: input_schema }
+  const reply = await app.inject({ method: 'POST', url, payload: { ...hello, output_format } })
+  t.equal(reply.statusCode, 200)
+  t.match(models.engine.last.request.constraint, { type: 'json_schema', schema: input_schema })
+  await app.inject({ method: 'POST', url, payload: { ...hello, tools: [{ ...tools[0], strict: true }] } })
+  t.match(models.engine.last.request.constraint, {
+    type: 'tools',
+    tools: [{ name: 'weather', strict: true }]
+  })
+})

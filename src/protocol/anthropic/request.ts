@@ -1,6 +1,6 @@
 /** A request to `/v1/messages` as the engine's own request. Pure: no lookup, no I/O. */
 import { type ConversationContext, type GenerationPlan, planGeneration } from '../conversation.js'
-import { unsupportedValue } from '../errors.js'
+import { invalidValue, unsupportedValue } from '../errors.js'
 import { type ToolUse, toolUse } from '../openai/chat-tools.js'
 import { hasSeed, toSamplerParams, toStops } from '../openai/sampling.js'
 import type { TemplateInput, TemplateTool } from '../template/types.js'
@@ -43,7 +43,11 @@ export function toPrompt(body: CountTokensRequest): Prompt {
 export function planMessage(body: MessagesRequest, context: ConversationContext): GenerationPlan {
   const { input, use, prefill } = toPrompt(body)
   const { temperature, top_p, top_k, seed } = body
-  const format = body.output_config?.format
+  const format = body.output_config?.format ?? body.output_format
+  if (format && prefill !== '') {
+    const last = `messages.${body.messages.length - 1}`
+    throw invalidValue(last, 'an answer that has begun cannot be kept to a format.')
+  }
   return planGeneration(
     {
       input,
@@ -72,13 +76,14 @@ function toToolUse(body: CountTokensRequest): ToolUse {
         `only tools of the client's own can be called, not '${tool.type}'.`
       )
     }
-    const { name, description, input_schema } = tool
+    const { name, description, input_schema, strict } = tool
     return {
       type: 'function',
       function: {
         name,
         ...(description === undefined ? {} : { description }),
-        parameters: input_schema ?? null
+        parameters: input_schema ?? null,
+        ...(strict === true ? { strict } : {})
       }
     }
   })

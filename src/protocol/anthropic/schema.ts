@@ -72,7 +72,8 @@ const Tool = Type.Object({
   type: nullable(Type.String()),
   name: Type.String({ minLength: 1 }),
   description: Type.Optional(Type.String()),
-  input_schema: Type.Optional(Type.Object({}))
+  input_schema: Type.Optional(Type.Object({})),
+  strict: nullable(Type.Boolean())
 })
 
 const noParallel = { disable_parallel_tool_use: Type.Optional(Type.Boolean()) }
@@ -107,6 +108,8 @@ export type CountTokensRequest = Static<typeof CountTokensRequest>
 export const MessagesRequest = Type.Object({
   ...promptFields,
   max_tokens: Type.Integer({ minimum: 1 }),
+  /** The name that the format had while it was new. */
+  output_format: nullable(JsonFormat),
   stream: Type.Optional(Type.Boolean()),
   stop_sequences: nullable(Type.Array(Type.String(), { maxItems: 64 })),
   temperature: nullable(Type.Number({ minimum: 0, maximum: 1 })),
