@@ -9,7 +9,7 @@ import { type Backend, BackendError } from './backend.js'
 import { handleCall } from './calls.js'
 import { Engine } from './engine.js'
 import type { EngineConfig, FromEngine, ToEngine } from './messages.js'
-import { gridFor } from './tiers/piece.js'
+import { cutFor } from './tiers/piece.js'
 import { TierStore } from './tiers/store.js'
 
 /** llama.cpp's own limit; more than this aborts the process. */
@@ -26,10 +26,9 @@ const INDEX_MS = 3000
 
 /** RAM and disk below the pool. */
 function openTiers({ tiers }: EngineConfig, { info, capabilities }: Backend): TierStore | null {
-  const grid = gridFor(capabilities)
-  if (!tiers || tiers.ramBytes === 0 || grid === null) return null
+  if (!tiers || tiers.ramBytes === 0) return null
   return new TierStore({
-    grid,
+    ...cutFor(capabilities),
     ramBytes: tiers.ramBytes,
     disk: tiers.disk && {
       ...tiers.disk,

@@ -10,7 +10,7 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import type { Backend } from '../../src/engine/backend.js'
 import type { EngineConfig, GenerationRequest } from '../../src/engine/messages.js'
-import { gridFor } from '../../src/engine/tiers/piece.js'
+import { cutFor } from '../../src/engine/tiers/piece.js'
 import { TierStore } from '../../src/engine/tiers/store.js'
 import { loadBackend } from '../../src/llama/backend.js'
 import { count } from '../support/counts.js'
@@ -289,7 +289,7 @@ t.test('a window in a pool whose cells are used again: no entry loses what it st
 t.test('a window and the tiers: pieces are no longer than the window, so they are saved whole', async t => {
   const disk = path.join(folder, 'store')
   const open = (backend: Backend) => {
-    const grid = gridFor(backend.capabilities)
+    const { grid } = cutFor(backend.capabilities)
     t.equal(grid, WINDOW)
     const { fingerprint } = backend.info
     const tier = { folder: disk, fingerprint, label: 'gemma3', capBytes: 1 << 28, dailyWriteBytes: null }
@@ -343,6 +343,127 @@ t.test('a window and the tiers: pieces are no longer than the window, so they ar
   await store.ready
   await withEngine(backend, {}, harness => askAll(harness, 'after a restart'), store)
   t.ok(counts.disk > 300, `${counts.disk} tokens came from disk`)
+})
+
+for (const kind of ['mamba', 'lfm2'] as const) {
+  t.test(`${kind} and the tiers: whole states come back from RAM, and from disk after a restart`, async t => {
+    const disk = path.join(folder, `store-${kind}`)
+    const open = ({ info, capabilities }: Backend) => {
+      const tier = {
+        folder: disk,
+        fingerprint: info.fingerprint,
+        label: kind,
+        capBytes: 1 << 28,
+        dailyWriteBytes: null
+      }
+      return new TierStore({ ...cutFor(capabilities), ramBytes: 1 << 26, disk: tier, writeBehindMs: 10 })
+    }
+    const tiersOf = (outcome: Outcome) => {
+      const end = outcome.events.at(-1)
+      if (end?.type !== 'end') throw new Error(JSON.stringify(end))
+      return end.usage.cached
+    }
+    // Few cells, and few ids beside those of running streams: nothing stays in the pool for long.
+    const backend = await load(t, kind, 1024, 12)
+    const prompts = [1, 2, 3, 4].map(seed => tokens(200 + 17 * seed, seed))
+    const next = prompts.map((prompt, i) => [...prompt, ...tokens(30, 40 + i)])
+    const wanted = await cold(backend, [...prompts, ...next], { maxTokens: 40 })
+    const counts = { ram: 0, disk: 0 }
+    const askAll = async (harness: EngineHarness, what: string) => {
+      for (const [i, prompt] of [...prompts, ...next].entries()) {
+        const outcome = await harness.run(ask(prompt, { maxTokens: 40 }))
+        const { resident, ram, disk } = tiersOf(outcome)
+        counts.ram += ram
+        counts.disk += disk
+        same(
+          t,
+          wanted[i]!,
+          outcome,
+          `${what}: prompt ${i}; ${resident} resident, ${ram} from RAM, ${disk} from disk`
+        )
+      }
+    }
+    const push = async (harness: EngineHarness, seed: number) => {
+      for (let i = 0; i < 8; i++) await harness.run(ask(tokens(150, seed + i), { salt: 'other' }))
+    }
+    await withEngine(
+      backend,
+      {},
+      async harness => {
+        await askAll(harness, 'cold and resident')
+        for (let round = 0; round < count(2, 10); round++) {
+          await push(harness, 100 + 10 * round)
+          await askAll(harness, `evicted ${round}`)
+        }
+        await push(harness, 300)
+        const together = await Promise.all(
+          [...prompts, ...prompts].map(prompt => harness.run(ask(prompt, { maxTokens: 40 })))
+        )
+        for (const [i, outcome] of together.entries())
+          same(t, wanted[i % 4]!, outcome, `together: prompt ${i}`)
+      },
+      open(backend)
+    )
+    t.ok(counts.ram > 1000, `${counts.ram} tokens came from RAM`)
+
+    const store = open(backend)
+    await store.ready
+    t.ok(store.stats().disk!.pieces > 0)
+    await withEngine(
+      backend,
+      {},
+      async harness => {
+        for (const [i, prompt] of next.entries()) {
+          const outcome = await harness.run(ask(prompt, { maxTokens: 40 }))
+          counts.disk += tiersOf(outcome).disk
+          same(
+            t,
+            wanted[4 + i]!,
+            outcome,
+            `after a restart: ${tiersOf(outcome).disk} of ${prompt.length} from disk`
+          )
+        }
+      },
+      store
+    )
+    t.ok(counts.disk > 600, `${counts.disk} tokens came from disk`)
+
+    // Another tenant finds nothing of it, on disk either.
+    const foreign = open(backend)
+    await foreign.ready
+    await withEngine(
+      backend,
+      {},
+      async harness => {
+        const outcome = await harness.run(ask(prompts[0]!, { maxTokens: 40, salt: 'foreign' }))
+        t.match(tiersOf(outcome), { resident: 0, ram: 0, disk: 0 })
+        same(t, wanted[0]!, outcome, 'of another salt')
+      },
+      foreign
+    )
+  })
+}
+
+t.test('of a conversation the end is kept below the pool, not every turn of it', async t => {
+  const backend = await load(t, 'lfm2', 2048, 24)
+  const store = new TierStore({ ...cutFor(backend.capabilities), ramBytes: 1 << 26, disk: null })
+  await withEngine(
+    backend,
+    {},
+    async harness => {
+      let prompt = tokens(100, 1)
+      for (let turn = 0; turn < 6; turn++) {
+        const outcome = await harness.run(ask(prompt))
+        prompt = [...prompt, ...drawn(outcome).map(({ token }) => token), ...tokens(20, 50 + turn)]
+        // Time for what is waiting to be saved.
+        await new Promise(resolve => setTimeout(resolve, 30))
+      }
+      const { pieces, superseded } = store.stats().ram
+      t.ok(pieces <= 4, `${pieces} states are kept`)
+      t.ok(superseded >= 4, `${superseded} were superseded`)
+    },
+    store
+  )
 })
 
 t.test('a window and a long answer: cells taken from under it do not get into the cache', async t => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import type { PromptSegment } from '../../src/engine/messages.js'
-import { gridFor } from '../../src/engine/tiers/piece.js'
+import { cutFor } from '../../src/engine/tiers/piece.js'
 import { TierStore } from '../../src/engine/tiers/store.js'
 import { count } from '../support/counts.js'
 import { EngineHarness, type Outcome, request } from './harness.js'
@@ -77,14 +77,15 @@ t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks'
   await fc.assert(
     fc.asyncProperty(pool, fc.array(event, { minLength: 1, maxLength: 30 }), async (options, events) => {
       const backend = new SimulatedBackend(options)
-      const tiered = options.tiers && gridFor(backend.capabilities) !== null
+      const { cuttable, grid } = cutFor(backend.capabilities)
+      const cut = cuttable ? { grid: 16 } : { grid, cuttable }
       const harness = await EngineHarness.start(
         backend,
         {
           parallel: options.parallel,
           reproducible: options.reproducible
         },
-        tiered ? new TierStore({ ramBytes: 1 << 20, grid: 16, disk: null }) : null
+        options.tiers ? new TierStore({ ramBytes: 1 << 20, ...cut, disk: null }) : null
       )
       const all: Submitted[] = []
       for (const event of events) {

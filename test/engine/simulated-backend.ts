@@ -170,25 +170,30 @@ export class SimulatedBackend implements Backend {
   }
 
   stateBytes(sequence: number): number {
-    return 8 * this.cellsOf(sequence).length
+    return 8 * this.cellsOf(sequence).length + (this.remembersState ? STATE_BYTES : 0)
   }
 
   saveState(sequence: number, into: Uint8Array): number {
     const cells = this.cellsOf(sequence).sort((a, b) => a.position - b.position)
-    if (into.length < 8 * cells.length) return 0
+    const bytes = this.stateBytes(sequence)
+    if (into.length < bytes) return 0
     const view = new DataView(into.buffer, into.byteOffset)
+    const state = this.states.get(sequence)
+    if (state) into.set(encodeState(state), 8 * cells.length)
     for (const [i, cell] of cells.entries()) {
       view.setInt32(8 * i, cell.position)
       view.setInt32(8 * i + 4, cell.token)
     }
-    return 8 * cells.length
+    return bytes
   }
 
   restoreState(sequence: number, from: Uint8Array): number {
     this.removeRange(sequence, 0, -1)
-    if (this.pool.size + from.length / 8 > this.capabilities.cells) return 0
+    const end = from.length - (this.remembersState ? STATE_BYTES : 0)
+    if (!this.hasRoom(end / 8)) return 0
+    if (this.remembersState) this.states.set(sequence, decodeState(from.subarray(end)))
     const view = new DataView(from.buffer, from.byteOffset)
-    for (let i = 0; i < from.length; i += 8) {
+    for (let i = 0; i < end; i += 8) {
       this.pool.add({
         position: view.getInt32(i),
         token: view.getInt32(i + 4),
@@ -266,6 +271,21 @@ export class SimulatedBackend implements Backend {
 /** The model: the next token depends on all tokens before it. Token 0 ends the text. */
 export function nextToken(history: ArrayLike<number>, vocabularySize: number): number {
   return (hashOf(history) >>> 8) % vocabularySize
+}
+
+const STATE_BYTES = 8
+
+function encodeState({ position, hash }: { position: number; hash: number }): Uint8Array {
+  const bytes = new Uint8Array(STATE_BYTES)
+  const view = new DataView(bytes.buffer)
+  view.setInt32(0, position)
+  view.setUint32(4, hash)
+  return bytes
+}
+
+function decodeState(bytes: Uint8Array): { position: number; hash: number } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset)
+  return { position: view.getInt32(0), hash: view.getUint32(4) }
 }
 
 function hashOf(history: ArrayLike<number>): number {

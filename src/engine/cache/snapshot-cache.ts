@@ -13,7 +13,7 @@ interface Run {
 }
 
 /** A sequence as it was after `tokens`, kept alive by a sequence id of its own. */
-interface Snapshot {
+export interface Snapshot {
   readonly salt: string
   readonly tokens: Int32Array
   readonly sequence: number
@@ -39,6 +39,10 @@ const LEAST_TOKENS = 16
 export class SnapshotCache {
   /** Called before cells [from, to), which belong to this sequence alone, are given back to the library. */
   beforeFree: ((sequence: number, from: number, to: number) => void) | null = null
+  /** Called before a snapshot is evicted, while it is still there. */
+  onEvict: ((snapshot: Snapshot) => void) | null = null
+  /** Called when a snapshot has been taken. */
+  onCapture: ((snapshot: Snapshot) => void) | null = null
   /** Cells evicted so far. */
   evictedCells = 0
   /** How often the guard refused what was attached or captured. Stays 0 unless the library misbehaves. */
@@ -69,6 +73,25 @@ export class SnapshotCache {
   /** Cells that could be evicted now: those of no running stream. */
   idleCells(): number {
     return this.sum(run => run.streams === 0)
+  }
+
+  /** All that are kept now. */
+  all(): Iterable<Snapshot> {
+    return this.snapshots
+  }
+
+  has(snapshot: Snapshot): boolean {
+    return this.snapshots.has(snapshot)
+  }
+
+  /** How many longer ones go on from this one. */
+  continuations({ salt, tokens }: Snapshot): number {
+    let count = 0
+    for (const other of this.snapshots) {
+      if (other.salt === salt && other.tokens.length > tokens.length && isPrefix(tokens, other.tokens))
+        count++
+    }
+    return count
   }
 
   /** Length of the longest snapshot that is a prefix of `tokens`, at most `limit`. Touches nothing. */
@@ -129,8 +152,10 @@ export class SnapshotCache {
     for (const each of runs) each.snapshots++
     const { salt } = owner
     const tokens = owner.tokens.view(0, length).slice()
-    this.snapshots.add({ salt, tokens, sequence, runs, anchor, lastUsed: this.now() })
+    const snapshot = { salt, tokens, sequence, runs, anchor, lastUsed: this.now() }
+    this.snapshots.add(snapshot)
     this.follow(owner, runs)
+    this.onCapture?.(snapshot)
   }
 
   /** The owner is done, or is preempted: what it was attached to may be evicted. Its own cells are not touched. */
@@ -148,6 +173,7 @@ export class SnapshotCache {
     while (freed < cells) {
       const coldest = this.coldest(snapshot => this.wouldFree(snapshot) > 0)
       if (!coldest) break
+      this.onEvict?.(coldest)
       freed += this.drop(coldest)
     }
     return freed
@@ -207,6 +233,7 @@ export class SnapshotCache {
     while (this.ids.available < wanted) {
       const coldest = this.coldest(accept)
       if (!coldest) return false
+      this.onEvict?.(coldest)
       this.drop(coldest)
     }
     return true

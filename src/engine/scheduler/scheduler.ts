@@ -91,10 +91,10 @@ export class Scheduler {
 
   /** Puts RAM and disk below the pool. `awaken` is called when something arrives between steps. */
   useTiers(store: TierStore, awaken: () => void): void {
-    const { backend, cache, ids } = this
+    const { backend, prefixes: cache, ids } = this
     const makeRoom = (cells: number) => {
       const missing = cells - (this.cells - this.usedCells)
-      return missing <= 0 || (!this.appendOnly && this.cache.evict(missing) >= missing)
+      return missing <= 0 || (!this.appendOnly && cache.evict(missing) >= missing)
     }
     this.tiers = new PoolTiers({ backend, cache, ids, store, makeRoom, awaken, now: this.options.now })
     // Only where idle cells cost something, and can leave.

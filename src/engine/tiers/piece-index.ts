@@ -1,7 +1,7 @@
 import { commonLength, isProperPrefix, type PieceHash, type PieceMeta } from './piece.js'
 
 /** Pieces by their hash and by their parent. Both tiers keep one; it knows nothing of bytes. */
-export class PieceIndex<T extends PieceMeta> {
+export class PieceIndex<T extends PieceMeta & { readonly anchor: boolean }> {
   readonly #byHash = new Map<PieceHash, T>()
   readonly #byParent = new Map<PieceHash, Set<T>>()
 
@@ -56,6 +56,15 @@ export class PieceIndex<T extends PieceMeta> {
       if (isProperPrefix(other.tokens, piece.tokens)) found.push(other)
     }
     return found
+  }
+
+  /**
+   * The same for pieces that are used whole: the longest of the beginnings stays, since the same prompt may be asked
+   * again, and a template may write an answer differently once it is history. So do places that many come back to.
+   */
+  supersededWhole(piece: PieceMeta): T[] {
+    const shorter = this.superseded(piece).sort((a, b) => b.tokens.length - a.tokens.length)
+    return shorter.slice(1).filter(({ anchor }) => !anchor)
   }
 
   /** An entry whose tokens begin with this piece's and go on: it makes the piece superfluous. */

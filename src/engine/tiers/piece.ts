@@ -4,14 +4,21 @@ import type { Capabilities } from '../backend.js'
 /** Tokens of a full piece, unless the store is told otherwise. */
 export const DEFAULT_GRID = 256
 
+/** A grid so wide that every prefix is one piece; longer ones are not kept. What a file's header can hold. */
+export const WHOLE_GRID = 65_536
+
 /**
- * The grid for a model's memory; null where prefixes cannot leave the pool. The library saves of a sequence with a
- * sliding window only the window before its end: a piece no longer than that is saved whole, and can be cut and joined
- * like any other. A running state has no pieces (docs/memory-kinds.md).
+ * How prefixes of a model with this memory are cut. The library saves of a sequence with a sliding window only the
+ * window before its end: a piece no longer than that is saved whole, and can be cut and joined like any other. A running
+ * state exists only at a sequence's end: a prefix is one piece, used whole (docs/memory-kinds.md).
  */
-export function gridFor({ memory, window }: Pick<Capabilities, 'memory' | 'window'>): number | null {
-  if (memory === 'attention') return DEFAULT_GRID
-  return memory === 'window' ? Math.min(DEFAULT_GRID, window) : null
+export function cutFor({ memory, window }: Pick<Capabilities, 'memory' | 'window'>): {
+  grid: number
+  cuttable: boolean
+} {
+  if (memory === 'attention') return { grid: DEFAULT_GRID, cuttable: true }
+  if (memory === 'window') return { grid: Math.min(DEFAULT_GRID, window), cuttable: true }
+  return { grid: WHOLE_GRID, cuttable: false }
 }
 
 /** 160 bits of SHA-256 in hex: the identity of a piece, of its parent, or of a salt (the root of its chains). */

@@ -71,6 +71,8 @@ export class RamTier {
   readonly #refused = new Set<PieceHash>()
   #anchorChunks = 0
   #metaBytes = 0
+  /** Most that may be held beside chunks. Pieces of the usual grid never get there: each has a chunk at least. */
+  readonly #mostMetaBytes: number
   #payloadBytes = 0
   #evicted = 0
   #superseded = 0
@@ -88,9 +90,11 @@ export class RamTier {
     this.#cuttable = options.cuttable ?? true
     const chunkBytes = options.chunkBytes ?? DEFAULT_CHUNK_BYTES
     // Every entry has at least one chunk, so reserving the rest of an entry per chunk keeps the cap in every case.
-    const perChunk = chunkBytes + 4 + ENTRY_OVERHEAD_BYTES + (options.grid ?? DEFAULT_GRID) * 4
+    const beside = 4 + ENTRY_OVERHEAD_BYTES + Math.min(options.grid ?? DEFAULT_GRID, DEFAULT_GRID) * 4
+    const chunks = Math.floor(options.bytes / (chunkBytes + beside))
+    this.#mostMetaBytes = chunks * beside
     this.arena = new Arena({
-      chunks: Math.floor(options.bytes / perChunk),
+      chunks,
       chunkBytes,
       warm: options.warm
     })
@@ -137,11 +141,13 @@ export class RamTier {
   /** Room for a blob of this piece, evicting what it takes. Filled by the caller, then adopted or released. */
   reserve(meta: PieceMeta, bytes: number): Allocation | null {
     const wanted = this.arena.chunksFor(bytes)
-    if (wanted > this.arena.maxChunks) return null
-    if (wanted > this.arena.availableChunks) {
+    const meant = meta.tokens.byteLength + wanted * 4 + ENTRY_OVERHEAD_BYTES
+    if (wanted > this.arena.maxChunks || meant > this.#mostMetaBytes) return null
+    const missing = () => wanted > this.arena.availableChunks || this.#metaBytes + meant > this.#mostMetaBytes
+    if (missing()) {
       for (const old of this.#supersededBy(meta)) this.#dropSuperseded(old)
       const ancestors = new Set(this.#index.ancestors(meta))
-      while (wanted > this.arena.availableChunks) {
+      while (missing()) {
         const victim = this.#victim(ancestors)
         if (!victim) return null
         this.#options.onEvict?.(victim)
@@ -228,7 +234,7 @@ export class RamTier {
   }
 
   #supersededBy(meta: PieceMeta): RamEntry[] {
-    return this.#cuttable ? this.#index.superseded(meta) : []
+    return this.#cuttable ? this.#index.superseded(meta) : this.#index.supersededWhole(meta)
   }
 
   #dropSuperseded(entry: RamEntry): void {

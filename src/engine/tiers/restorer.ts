@@ -1,8 +1,20 @@
 import type { Stream } from '../scheduler/stream.js'
 import type { CostModel } from './cost-model.js'
 import type { PieceChain } from './piece.js'
-import type { PieceTransfer } from './piece-transfer.js'
 import type { PieceRef, TierStore } from './store.js'
+
+/** Puts saved cells back into a sequence. See PieceTransfer and WholeTransfer. */
+export interface Transfer {
+  restore(
+    blob: Uint8Array,
+    piece: { start: number; end: number },
+    sequence: number,
+    from: number,
+    to: number,
+    /** Called before what the sequence holds is replaced, where it is. */
+    onReplace: () => void
+  ): boolean
+}
 
 /** What is left to bring back for one stream. */
 interface Restoration {
@@ -23,14 +35,16 @@ export class Restorer {
   private readonly active = new Map<Stream, Restoration>()
 
   constructor(
-    private readonly transfer: PieceTransfer,
+    private readonly transfer: Transfer,
     private readonly store: TierStore,
     private readonly cost: CostModel,
     /** Makes room for this many cells; false when there is none. */
     private readonly makeRoom: (cells: number) => boolean,
     /** A fetch has ended: a step may go on. */
     private readonly awaken: () => void,
-    private readonly now: () => number
+    private readonly now: () => number,
+    /** What the stream's sequence holds is about to be replaced by positions [0, to). */
+    private readonly onReplace: (stream: Stream, to: number) => void = () => {}
   ) {}
 
   isRestoring(stream: Stream): boolean {
@@ -129,7 +143,8 @@ export class Restorer {
     // In memory now, or gone: a promise would mean that it was evicted again since it was fetched.
     const blob = this.store.load({ ...ref, tier: 'ram' })
     if (!(blob instanceof Uint8Array)) return false
-    if (!this.transfer.restore(blob, ref, stream.sequence, from, ref.usable)) return false
+    const onReplace = () => this.onReplace(stream, ref.usable)
+    if (!this.transfer.restore(blob, ref, stream.sequence, from, ref.usable, onReplace)) return false
     stream.computed = ref.usable
     stream.restored[ref.tier] += ref.usable - from
     this.restoredBytes[ref.tier] += ref.bytes

@@ -35,7 +35,7 @@ export interface StoreOptions {
     dailyWriteBytes: number | null
   } | null
   grid?: number
-  /** False for models whose pieces must be used whole (windows, recurrent state). Default true. */
+  /** False for models whose pieces must be used whole (running states). Default true. */
   cuttable?: boolean
   /** Called once for each kind of fault. */
   onFault?: (fault: Fault) => void

@@ -333,8 +333,9 @@ export class DiskTier {
   }
 
   #supersededBy(entry: DiskEntry): DiskEntry[] {
-    if (!(this.#options.cuttable ?? true)) return []
-    return this.index.superseded(entry).filter(old => !old.pending)
+    const cuttable = this.#options.cuttable ?? true
+    const old = cuttable ? this.index.superseded(entry) : this.index.supersededWhole(entry)
+    return old.filter(({ pending }) => !pending)
   }
 
   #pause(ms: number): void {
