@@ -29,6 +29,7 @@ export function engineConfig(
     cacheTypeK: config.cacheTypeK,
     cacheTypeV: config.cacheTypeV,
     flashAttention: config.flashAttn,
+    loadMode: config.loadMode,
     blockSize: config.blockSize,
     maxQueue: config.maxQueue,
     maxQueuedTokens: config.maxQueuedTokens === 0 ? null : config.maxQueuedTokens,

@@ -230,6 +230,14 @@ export const settings = {
     flags: ['-fa'],
     help: 'Flash attention.'
   }),
+  loadMode: setting({
+    schema: oneOf('auto', 'none', 'mmap', 'mlock', 'mmap+mlock'),
+    default: 'auto',
+    group: 'Memory and speed',
+    value: 'MODE',
+    flags: ['-lm'],
+    help: 'How the weights are brought in: read into memory (none), or mapped. auto: read where they are computed on the CPU and take little of its memory, which is faster and survives a change of the file.'
+  }),
   blockSize: setting({
     schema: Type.Integer({ minimum: 1, maximum: 4096 }),
     default: 64,

@@ -38,6 +38,11 @@ export interface Capabilities {
    * rows: measured, docs/performance.md.)
    */
   invariantRows: number
+  /**
+   * Milliseconds of a decode of 1, 2, 3, ... rows, each of another sequence, as measured when the model was loaded. Left
+   * out where a larger batch costs less per row, as is usual.
+   */
+  smallDecodeMs?: readonly number[]
   /** Bytes of keys and values that one cell takes, all layers together (an average where layers differ). */
   bytesPerCell: number
 }

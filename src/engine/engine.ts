@@ -35,6 +35,8 @@ const TARGET_MS = 100
 const IDLE_FACTOR = 2.5
 /** The accounting is compared with the library's when idle, at most this often, milliseconds. */
 const CHECK_EVERY = 1000
+/** Tokens become text, and are sent, once in so many milliseconds at most: a message costs a twentieth of a short step. */
+const WRITE_EVERY = 3
 /** Milliseconds for writing hot prefixes to disk at a drain. */
 const SPILL_DEADLINE = 20_000
 /** Decodes that the library refuses in a row before the process gives up (its supervisor starts a fresh one). */
@@ -64,6 +66,7 @@ export class Engine {
   private idleListeners: Array<() => void> = []
   private errands: Array<() => void> = []
   private refusedDecodes = 0
+  private wroteAt = Number.NEGATIVE_INFINITY
 
   private constructor(
     private readonly backend: Backend,
@@ -296,9 +299,12 @@ export class Engine {
     }
     const begun = this.now()
     const decoding = this.backend.decode()
-    // The last step's tokens become text while this one is computed.
-    this.writer.write()
-    this.outbox.flush()
+    // The last tokens become text while this batch is computed.
+    if (begun - this.wroteAt >= WRITE_EVERY) {
+      this.wroteAt = begun
+      this.writer.write()
+      this.outbox.flush()
+    }
     let result: 'ok' | 'full'
     try {
       result = await decoding

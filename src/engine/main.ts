@@ -60,7 +60,8 @@ async function main(): Promise<void> {
       gpuLayers: config.gpuLayers,
       cacheTypeK: config.cacheTypeK,
       cacheTypeV: config.cacheTypeV,
-      flashAttention: config.flashAttention
+      flashAttention: config.flashAttention,
+      loadMode: config.loadMode ?? 'auto'
     },
     fraction => send({ type: 'progress', fraction })
   )

@@ -43,6 +43,8 @@ export async function loadBackend(
 
 /** Handing a decode to another thread and back costs 0.2 ms: a tenth of a small model's step (docs/performance.md). */
 const SHORT_DECODE_MS = 5
+/** Prompts' batches between them tell nothing about the next tokens'. */
+const SMALL_DECODE_ROWS = 16
 
 class LlamaBackend implements Backend, SamplerHost {
   readonly info: ModelInfo
@@ -59,7 +61,7 @@ class LlamaBackend implements Backend, SamplerHost {
   readonly #samplers = new Set<NativeSampler>()
   #sizes: StateSizes | undefined
   #decoding = false
-  #lastDecode = { rows: 0, ms: 0 }
+  #lastSmallDecode = { rows: 0, ms: 0 }
   #disposed = false
   #freed = false
   #logitsAddress: Pointer = null
@@ -95,13 +97,18 @@ class LlamaBackend implements Backend, SamplerHost {
     this.capabilities = {
       ...this.capabilities,
       bytesPerCell: caches === 0 ? 0 : measuredBytesPerCell(measured.sizes, caches),
-      invariantRows: measured.invariant ? invariantRows : 0
+      invariantRows: measured.invariant ? invariantRows : 0,
+      ...(measured.smallDecodeMs && { smallDecodeMs: measured.smallDecodeMs })
     }
   }
 
   /** A step as long as the last one of this many rows, or fewer, would not be worth a change of threads. */
   #isShort(rows: number): boolean {
-    return rows <= this.#lastDecode.rows && this.#lastDecode.ms < SHORT_DECODE_MS
+    return rows <= this.#lastSmallDecode.rows && this.#lastSmallDecode.ms < SHORT_DECODE_MS
+  }
+
+  #took(rows: number, ms: number): void {
+    if (rows <= SMALL_DECODE_ROWS) this.#lastSmallDecode = { rows, ms }
   }
 
   /** On this thread, after a turn of the event loop: messages come in between two steps. */
@@ -109,7 +116,7 @@ class LlamaBackend implements Backend, SamplerHost {
     await new Promise(setImmediate)
     const begun = performance.now()
     const code = this.functions.llama_decode(this.context, struct)
-    this.#lastDecode = { rows: struct.n_tokens, ms: performance.now() - begun }
+    this.#took(struct.n_tokens, performance.now() - begun)
     return code
   }
 
@@ -121,7 +128,7 @@ class LlamaBackend implements Backend, SamplerHost {
         error ? reject(error) : resolve(result)
       )
     })
-    this.#lastDecode = { rows: struct.n_tokens, ms: performance.now() - begun }
+    this.#took(struct.n_tokens, performance.now() - begun)
     return code
   }
 

@@ -120,6 +120,9 @@ export const cacheTypes: Record<string, { id: number; blockElements: number; blo
 
 export const flashAttentionTypes = { auto: -1, off: 0, on: 1 } as const
 
+/** `llama_load_mode`. */
+export const loadModes = { auto: -1, none: 0, mmap: 1, mlock: 2, 'mmap+mlock': 3 } as const
+
 /** `LLAMA_MAX_SEQ`: more sequence ids make the library abort. */
 export const maxSequenceIds = 256
 

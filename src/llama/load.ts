@@ -8,6 +8,7 @@ import { type GgufHeader, metadataNumber, metadataString } from './gguf.js'
 import {
   cacheTypes,
   flashAttentionTypes,
+  loadModes,
   maxSequenceIds,
   type Pointer,
   ProgressCallback,
@@ -40,6 +41,8 @@ export interface BackendOptions {
   cacheTypeK: string
   cacheTypeV: string
   flashAttention: 'auto' | 'on' | 'off'
+  /** Default: `auto`, see `loadModeFor`. */
+  loadMode?: keyof typeof loadModes
   /** What happens to llama.cpp's own log lines; the first load of a process decides. */
   log?: LogMode
 }
@@ -142,6 +145,7 @@ async function loadWeights(
   // An empty, null-terminated list of devices keeps a GPU build off the GPU.
   const noDevices = device.free === null ? koffi.alloc('void *', 1) : null
   params.devices = noDevices
+  params.load_mode = loadModes[loadModeFor(options, files, device)]
   // The library calls this from the thread of the load; koffi brings each call to this thread, whose loop is free.
   const progress = onProgress
     ? koffi.register((fraction: number) => {
@@ -162,6 +166,25 @@ async function loadWeights(
     if (progress !== null) koffi.unregister(progress)
     if (noDevices !== null) koffi.free(noDevices)
   }
+}
+
+/** Weights that take at most this part of the available memory are read into it. */
+const READ_SHARE = 0.25
+
+/**
+ * A mapped file has pages of 4 KiB, and a CPU going over all weights in every step spends a tenth of the time of a small
+ * model on looking them up; memory of our own can have large pages (`engine-process.ts` asks for them). It also
+ * survives the file being cut short. Large models stay mapped: the system may drop what it can read again.
+ */
+function loadModeFor(
+  options: BackendOptions,
+  files: readonly ModelFile[],
+  device: Device
+): keyof typeof loadModes {
+  const mode = options.loadMode ?? 'auto'
+  if (mode !== 'auto' || device.free !== null) return mode
+  const weights = files.reduce((sum, file) => sum + file.header.fileBytes, 0)
+  return weights <= availableMemory() * READ_SHARE ? 'none' : 'auto'
 }
 
 function loadFailure(file: string, lines: readonly string[]): string {

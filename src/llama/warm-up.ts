@@ -4,11 +4,14 @@
  */
 import { type Backend, BackendError } from '../engine/backend.js'
 import type { StateSizes } from './accounting.js'
+import { measureSmallDecodes } from './small-decodes.js'
 
 export interface WarmUp {
   sizes: StateSizes
   /** Whether a token's logits came out the same, bit for bit, computed alone and in one batch with those before. */
   invariant: boolean
+  /** See `Capabilities.smallDecodeMs`. */
+  smallDecodeMs: number[] | undefined
 }
 
 /** Odd, and more than a register tile of any matrix kernel has rows: one row and several take different ways. */
@@ -28,8 +31,9 @@ export async function warmUp(
   const sequenceTwo = backend.stateBytes(0)
   const invariant = probesInvariance && (await isInvariant(backend))
   backend.removeRange(0, -1, -1)
+  const smallDecodeMs = await measureSmallDecodes(backend)
   backend.batch.clear()
-  return { sizes: { wholeEmpty, wholeOne, sequenceOne, sequenceTwo }, invariant }
+  return { sizes: { wholeEmpty, wholeOne, sequenceOne, sequenceTwo }, invariant, smallDecodeMs }
 }
 
 /**

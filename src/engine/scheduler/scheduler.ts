@@ -8,6 +8,7 @@ import { PoolTiers } from '../tiers/pool-tiers.js'
 import type { TierStore } from '../tiers/store.js'
 import { boundariesOf } from './boundaries.js'
 import { ReproducibleShapes } from './chunking.js'
+import { DecodeSplit } from './decode-split.js'
 import { PoolTrim } from './pool-trim.js'
 import { leaderFor, sharePromptRows } from './prompt-shares.js'
 import { StepBudget } from './step-budget.js'
@@ -55,6 +56,7 @@ export class Scheduler {
   tiers: PoolTiers | null = null
   private trim: PoolTrim | null = null
   private readonly shapes: ReproducibleShapes
+  private readonly split: DecodeSplit
   private readonly justStarted: Stream[] = []
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
 
@@ -62,7 +64,7 @@ export class Scheduler {
     private readonly backend: Backend,
     private readonly options: SchedulerOptions
   ) {
-    const { sequenceIds, batchRows } = backend.capabilities
+    const { sequenceIds, batchRows, smallDecodeMs } = backend.capabilities
     this.ids = new SequenceIds(sequenceIds)
     this.cache = new PrefixCache(backend, this.ids, options.now)
     const { memory } = backend.capabilities
@@ -77,6 +79,7 @@ export class Scheduler {
       targetMs: options.targetMs,
       idleTargetMs: options.idleTargetMs
     })
+    this.split = new DecodeSplit(smallDecodeMs ?? [])
     this.shapes = new ReproducibleShapes(batchRows, Math.min(backend.capabilities.invariantRows, batchRows))
   }
 
@@ -379,14 +382,14 @@ export class Scheduler {
       .slice(0, Math.max(0, room))
       .flatMap(stream => chunkOf(stream, 1))
     const waiting = streams.filter(stream => !stream.decoding)
-    if (waiting.length === 0) return [decodes]
+    if (waiting.length === 0) return this.split.divide(decodes)
     const shape = shapeOf(decodes)
     const apart = this.decodesApart(shape)
     const depth = Math.max(...waiting.map(stream => stream.computed))
     const wanted = this.budget.promptRows(shape, depth, apart)
     const shares = sharePromptRows(waiting, Math.min(wanted, Math.max(0, room - decodes.length)))
     const prompts = waiting.flatMap((stream, i) => chunkOf(stream, shares[i] as number))
-    return apart ? [decodes, prompts] : [[...decodes, ...prompts]]
+    return apart ? [...this.split.divide(decodes), prompts] : [[...decodes, ...prompts]]
   }
 
   /** Who gives way: one whose client takes no data, then the lowest priority, then the newest. Never the only one. */

@@ -23,9 +23,13 @@ export class StepCostModel {
     this.fit(shape.rows).observe(features(shape), ms)
   }
 
-  /** Milliseconds; null before enough steps of this kind were seen. */
+  /** Milliseconds; before enough steps of this kind were seen, by the rows alone; null before any was. */
   predict(shape: StepShape): number | null {
-    return this.fit(shape.rows).predict(features(shape))
+    const fit = this.fit(shape.rows)
+    const known = fit.predict(features(shape))
+    if (known !== null) return known
+    const perRow = fit.mostPerRow || this.small.mostPerRow
+    return perRow === 0 ? null : perRow * shape.rows
   }
 
   private fit(rows: number): Fit {
@@ -48,8 +52,11 @@ class Fit {
     [0, 0, 1000]
   ] as [Features, Features, Features]
   private seen = 0
+  /** Milliseconds per row of the dearest step seen; 0 before any. */
+  mostPerRow = 0
 
   observe(x: Features, ms: number): void {
+    this.mostPerRow = Math.max(this.mostPerRow, ms / (64 * x[1]))
     // One step that waited for another process must not teach that steps are slow.
     const expected = this.predict(x)
     const y = expected !== null && ms > expected * 4 + 5 ? expected * 4 + 5 : ms
