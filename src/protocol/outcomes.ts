@@ -41,9 +41,13 @@ export function refusalError(
   }
 }
 
-/** A constraint's parameter is a path with a JSON pointer: `schema/properties/age`, `tools/0/parameters`. */
+/**
+ * A constraint's parameter is a path with a JSON pointer: `schema/properties/age`, `tools/0/parameters`. `parameters` in
+ * the names is what protocols call the schema of a tool.
+ */
 function paramName(param: string, names: Record<string, string>): string {
   const [head = '', ...rest] = param.split('/')
+  if (head === 'tools' && rest[1] === 'parameters') rest[1] = names.parameters ?? rest[1]
   return [names[head] ?? head, ...rest].join('.')
 }
 

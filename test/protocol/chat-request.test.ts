@@ -244,7 +244,7 @@ t.test('messages: parts are joined, arguments are objects, developer is system',
         tool_calls: [
           { id: 'c1', type: 'function', function: { name: 'f', arguments: '{"x":1}' } },
           { id: 'c2', type: 'function', function: { name: 'g', arguments: '' } },
-          { id: 'c3', type: 'function', function: { name: 'h', arguments: '{"cut":' } }
+          { id: 'c3', type: 'function', function: { name: 'h', arguments: '{"cut": "of' } }
         ]
       },
       { role: 'tool', tool_call_id: 'c1', content: [{ type: 'text', text: 'result' }] },
@@ -263,7 +263,7 @@ t.test('messages: parts are joined, arguments are objects, developer is system',
       tool_calls: [
         { id: 'c1', type: 'function', function: { name: 'f', arguments: { x: 1 } } },
         { id: 'c2', type: 'function', function: { name: 'g', arguments: {} } },
-        { id: 'c3', type: 'function', function: { name: 'h', arguments: '{"cut":' } }
+        { id: 'c3', type: 'function', function: { name: 'h', arguments: { cut: 'of' } } }
       ]
     },
     { role: 'tool', content: 'result', tool_call_id: 'c1' },

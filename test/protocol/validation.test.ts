@@ -1,4 +1,5 @@
 import t from 'tap'
+import { ResponseRequest } from '../../src/protocol/openai/responses/schema.js'
 import { ChatRequest } from '../../src/protocol/openai/schema/chat.js'
 import { validationError } from '../../src/protocol/validation.js'
 import { bodyValidator } from '../support/body-validator.js'
@@ -85,4 +86,24 @@ t.test('a refusal names the field and says what is wrong with it', async t => {
     ]
   ]
   for (const [body, expected] of cases) t.equal(refusal(body), expected)
+})
+
+t.test('of a union, only the branch that is meant speaks', async t => {
+  const found = bodyValidator(ResponseRequest)
+  const cases: Array<[unknown, string]> = [
+    [{ input: [{ type: 'dream' }] }, "Invalid value for 'input.0.type': 'dream' is not known."],
+    [
+      { input: [{ role: 'wizard', content: 'x' }] },
+      "Invalid value for 'input.0.role': 'wizard' is not known."
+    ],
+    [{ input: [{ type: 'function_call', name: 'x' }] }, "Missing required parameter: 'input.0.call_id'."],
+    [{ input: [{ role: 'user' }] }, "Missing required parameter: 'input.0.content'."],
+    [{ input: [5] }, "Invalid type for 'input.0': expected an object, got a number."],
+    [{ input: 'x', tools: [{ type: 'function' }] }, "Missing required parameter: 'tools.0.name'."],
+    [
+      { input: 'x', text: { format: { type: 'json_schema' } } },
+      "Missing required parameter: 'text.format.name'."
+    ]
+  ]
+  for (const [body, message] of cases) t.equal(validationError(found(body)).message, message)
 })

@@ -219,7 +219,9 @@ t.test('a constraint that the engine refuses is a 400, before the stream begins'
   })
   const reply = await app.inject({ method: 'POST', url, payload: { messages, tools, stream: true } })
   t.equal(reply.statusCode, 400)
-  t.match(reply.json(), { error: { code: 'invalid_value', param: 'tools.1.parameters.properties.x' } })
+  t.match(reply.json(), {
+    error: { code: 'invalid_value', param: 'tools.1.function.parameters.properties.x' }
+  })
 })
 
 t.test('a turn that the template rewrites is told in a header', async t => {
@@ -320,4 +322,36 @@ t.test('tools beside a demanded format: what is no call has that format', async 
   answer(models, 'No.')
   const bad = await app.inject({ method: 'POST', url, payload: { messages, tools, response_format } })
   t.match(bad.json(), { error: { code: 'constraint_failed' } })
+})
+
+t.test('what is wrong is named as the client has it', async t => {
+  const { app, models } = await build(t)
+  const ask = async (payload: object) => {
+    const reply = await app.inject({ method: 'POST', url, payload: { messages, ...payload } })
+    t.equal(reply.statusCode, 400)
+    return reply.json().error
+  }
+  t.match(await ask({ response_format: { type: 'json_schema' } }), {
+    param: 'response_format.json_schema',
+    code: 'missing_required_parameter'
+  })
+  t.match(await ask({ response_format: { type: 'yaml' } }), {
+    param: 'response_format.type',
+    message: /'yaml'/
+  })
+  models.engine.script.verdict = () => ({ kind: 'invalid', param: 'tools/0/parameters/type', message: 'no' })
+  t.match(await ask({ tools }), { param: 'tools.0.function.parameters.type' })
+  t.match(await ask({ functions: [{ name: 'weather', parameters }] }), {
+    param: 'functions.0.parameters.type'
+  })
+})
+
+t.test('functions, the deprecated way, are called one at a time', async t => {
+  const { app, models } = await build(t)
+  await app.inject({
+    method: 'POST',
+    url,
+    payload: { messages, functions: [{ name: 'weather', parameters }] }
+  })
+  t.match(models.engine.last.request.constraint, { type: 'tools', parallel: false })
 })

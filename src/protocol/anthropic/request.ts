@@ -15,7 +15,8 @@ export function messagesParamNames(body: CountTokensRequest): Record<string, str
     sampling: 'temperature',
     stop: 'stop_sequences',
     constraint: (body.tools?.length ?? 0) > 0 ? 'tools' : 'output_config.format',
-    schema: 'output_config.format.schema'
+    schema: 'output_config.format.schema',
+    parameters: 'input_schema'
   }
 }
 

@@ -25,7 +25,8 @@ export function chatParamNames(body: ChatRequest): Record<string, string> {
     'sampling.logitBias': 'logit_bias',
     logprobs: 'top_logprobs',
     constraint: constrainedBy(body),
-    schema: 'response_format.json_schema.schema'
+    schema: 'response_format.json_schema.schema',
+    ...(body.tools ? { parameters: 'function.parameters' } : { tools: 'functions' })
   }
 }
 

@@ -26,12 +26,14 @@ export function toToolUse(body: ToolFields): ToolUse {
     )
   })
   const choice = body.tool_choice ?? legacyChoice(body) ?? 'auto'
+  // The deprecated way has room for one call.
+  const parallel = body.tools ? body.parallel_tool_calls : false
   if (typeof choice === 'object' && choice.type === 'allowed_tools') {
     const { mode, tools: allowed } = choice.allowed_tools
     const callable = findAllowed(allowed, tools, 'tool_choice.allowed_tools.tools')
-    return toolUse(tools, callable, mode, body.parallel_tool_calls)
+    return toolUse(tools, callable, mode, parallel)
   }
-  return toolUse(tools, tools, nameOf(choice), body.parallel_tool_calls)
+  return toolUse(tools, tools, nameOf(choice), parallel)
 }
 
 /** @param choice `none`, `auto`, `required` or a tool's name in an object */

@@ -4,6 +4,7 @@
  * name.
  */
 import { type Static, type TSchema, Type } from 'typebox'
+import { tagged } from '../schema/content.js'
 
 const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
 
@@ -146,7 +147,8 @@ const ToolChoice = Type.Union([
   })
 ])
 
-const TextFormat = Type.Union([
+const TextFormat = tagged(
+  'type',
   Type.Object({ type: Type.Literal('text') }),
   Type.Object({ type: Type.Literal('json_object') }),
   Type.Object({
@@ -156,7 +158,7 @@ const TextFormat = Type.Union([
     schema: Type.Object({}),
     strict: nullable(Type.Boolean())
   })
-])
+)
 
 const promptFields = {
   model: Type.Optional(Type.String()),

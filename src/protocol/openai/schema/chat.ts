@@ -4,7 +4,7 @@
  * it may be left out.
  */
 import { type Static, type TSchema, Type } from 'typebox'
-import { ChatMessage } from './content.js'
+import { ChatMessage, tagged } from './content.js'
 import { LegacyFunctionCall, LegacyFunctions, Tool, ToolChoice } from './tools.js'
 
 export const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -82,7 +82,8 @@ const acceptedFields = {
   )
 }
 
-export const ResponseFormat = Type.Union([
+export const ResponseFormat = tagged(
+  'type',
   Type.Object({ type: Type.Literal('text') }),
   Type.Object({ type: Type.Literal('json_object') }),
   Type.Object({
@@ -94,7 +95,7 @@ export const ResponseFormat = Type.Union([
       strict: nullable(Type.Boolean())
     })
   })
-])
+)
 
 export const ChatRequest = Type.Object({
   model: Type.Optional(Type.String()),

@@ -2,7 +2,7 @@
 import { type Static, type TSchema, Type } from 'typebox'
 
 /** One of several object types told apart by a tag; ajv then reports only what is wrong with the named one. */
-function tagged<T extends TSchema[]>(tag: string, ...members: T) {
+export function tagged<T extends TSchema[]>(tag: string, ...members: T) {
   return Type.Unsafe<Static<T[number]>>({
     type: 'object',
     required: [tag],
