@@ -66,11 +66,21 @@ export default warmup
 function toGeneration(body: WarmupRequest, { info, context }: Prepared): GenerationRequest | null {
   const common = { max_tokens: 1, temperature: 0, cache_salt: body.cache_salt }
   if (body.messages !== undefined) {
-    const chat = { ...common, messages: body.messages, tools: body.tools }
+    const chat = { ...common, messages: withUserTurn(body.messages), tools: body.tools }
     return { ...planChat(chat, context).request, ignoreEndOfText: true }
   }
   if (body.prompt === undefined) return null
   const completion = { ...common, prompt: body.prompt }
   const segments = toSegments(body.prompt, {}, { ...info, infill: null })
   return { ...toCompletionGeneration(completion, segments, context), ignoreEndOfText: true }
+}
+
+/**
+ * A system prompt is followed by a user's turn: how that begins is part of what requests share, and some templates
+ * write no system prompt without one.
+ */
+function withUserTurn(messages: NonNullable<WarmupRequest['messages']>): typeof messages {
+  const last = messages.at(-1)?.role
+  if (last !== 'system' && last !== 'developer') return messages
+  return [...messages, { role: 'user', content: '' }]
 }
