@@ -9,11 +9,15 @@ export interface StopSignals {
   dispose(): void
 }
 
+const packageName = 'octavo'
 const names = ['SIGINT', 'SIGTERM'] as const
 /** Ctrl-C under `npm start` comes twice, from the terminal and from npm: what comes so soon is the same wish. */
 const sameWishMs = 250
 
-export function watchSignals(): StopSignals {
+/** How often to look whether the shell of `npm start` is still there. */
+const lookMs = 500
+
+export function watchSignals(env: NodeJS.ProcessEnv = process.env): StopSignals {
   const controller = new AbortController()
   let hurry = () => {}
   let count = 0
@@ -28,6 +32,7 @@ export function watchSignals(): StopSignals {
     else process.exit(1)
   }
   for (const name of names) process.on(name, listener)
+  const forget = underNpm(env) ? watchParent(() => listener('SIGTERM')) : () => {}
   return {
     stop: controller.signal,
     stopped: () =>
@@ -40,6 +45,27 @@ export function watchSignals(): StopSignals {
     },
     dispose() {
       for (const name of names) process.off(name, listener)
+      forget()
     }
   }
+}
+
+/** `npm start`, and not some other program's script. */
+function underNpm(env: NodeJS.ProcessEnv): boolean {
+  return env.npm_lifecycle_event === 'start' && env.npm_package_name === packageName
+}
+
+/**
+ * npm that is asked to end passes that on to the shell in which it runs its script, and the shell (dash) ends without a
+ * word to us. We see it by having another parent; not on Windows, where a process keeps the number of a parent that ended.
+ */
+function watchParent(onGone: () => void): () => void {
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    onGone()
+  }, lookMs)
+  timer.unref()
+  return () => clearInterval(timer)
 }

@@ -106,3 +106,20 @@ t.test('a signal while the model loads ends it as well', async t => {
   server.child.kill('SIGINT')
   t.same(await server.ended, [0, null])
 })
+
+t.test(
+  'npm start: the server ends when only its shell is told to',
+  { skip: process.platform === 'win32' },
+  async t => {
+    const npm = { npm_lifecycle_event: 'start', npm_package_name: 'octavo' }
+    // A shell that stays, as npm's does where it does not replace itself by its last command.
+    const through = ['/bin/sh', '-c', '"$@"; exit', 'sh']
+    const server = octavo(t, ['serve', '--port', '0'], npm, { through })
+    const { address } = JSON.parse(await server.line(/"msg":"ready"/))
+    server.child.kill('SIGTERM')
+    // Its output is closed when the last process that has it is gone.
+    await server.ended
+    t.match(server.stdout(), /"msg":"drained"/)
+    await t.rejects(fetch(`${address}/health`))
+  }
+)
