@@ -71,7 +71,14 @@ export async function serve(
     logger,
     port: 0
   })
+  const sound = async () => {
+    const ready = models.list().filter(model => model.isReady)
+    const checks = await Promise.all(ready.map(async model => (await model.engine()).call('check', null)))
+    return checks.every(differences => differences.length === 0)
+  }
   t.teardown(async () => {
+    await until('no request is left', () => models.list().every(model => model.active === 0))
+    if (!(await sound())) throw new Error('the accounting of a pool differs from the library')
     await models.drain({ timeoutMs: 0 })
     await app.close()
     if ([...pids].some(alive)) throw new Error('an engine process is left')
@@ -82,11 +89,7 @@ export async function serve(
     model: models.list()[0]!,
     pids,
     log,
-    async sound() {
-      const ready = models.list().filter(model => model.isReady)
-      const checks = await Promise.all(ready.map(async model => (await model.engine()).call('check', null)))
-      return checks.every(differences => differences.length === 0)
-    }
+    sound
   }
 }
 
