@@ -4,6 +4,9 @@ import type { FinishReason, TokenLogprob } from './messages.js'
 import type { Outbox } from './outbox.js'
 import type { AnswerPiece } from './text/answer.js'
 
+/** Tokens of an answer that are told at its end; a message of 40 kB. */
+const MOST_TOLD_TOKENS = 8192
+
 /** A token that a step gave (-1: none, the answer just ends), waiting to become text. */
 export interface Drawn {
   choice: Choice
@@ -64,7 +67,15 @@ export class AnswerWriter {
     const { request } = choice
     choice.done = true
     choice.stream.finished = true
-    this.outbox.add({ type: 'finish', id: request.id, choice: choice.index, reason, stop })
+    const tokens = stop === null && request.params.tellTokens ? generatedTokens(choice) : null
+    const told = tokens ? { tokens } : {}
+    this.outbox.add({ type: 'finish', id: request.id, choice: choice.index, reason, stop, ...told })
     if (request.choices.every(each => each.stream.finished)) this.onEnd(request)
   }
+}
+
+/** null: too many for a message. */
+function generatedTokens({ stream }: Choice): number[] | null {
+  if (stream.generated > MOST_TOLD_TOKENS) return null
+  return Array.from(stream.tokens.view(stream.promptLength))
 }

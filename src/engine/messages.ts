@@ -60,6 +60,8 @@ export interface GenerationRequest {
    */
   promptLogprobs?: number | null
   constraint: (Constraint & { thinking?: Thinking }) | null
+  /** Tell the tokens of finished answers, so that they can be given back as they are; left out: no. */
+  tellTokens?: boolean
   /** Use, and leave behind, cached prefixes. */
   cachePrompt: boolean
   /** Part of every cache key: requests with different salts never share cells, in any tier. */
@@ -158,8 +160,18 @@ export type RequestEvent =
   | { type: 'prompt'; id: number; prompt: number; logprobs: PromptLogprob[]; last: boolean }
   /** New text of one choice. `tokens` were generated for it (0 when a withheld tail is flushed). */
   | { type: 'text'; id: number; choice: number; text: string; tokens: number; logprobs?: TokenLogprob[] }
-  /** `stop`: the stop text that ended it, null for an end token. */
-  | { type: 'finish'; id: number; choice: number; reason: FinishReason; stop: string | null }
+  /**
+   * `stop`: the stop text that ended it, null for an end token. `tokens`: what the text was made of, without an end token;
+   * where it was asked for, is no more than 8192, and no stop text cut it.
+   */
+  | {
+      type: 'finish'
+      id: number
+      choice: number
+      reason: FinishReason
+      stop: string | null
+      tokens?: number[]
+    }
   | { type: 'end'; id: number; usage: RequestUsage; timings: RequestTimings }
   | { type: 'failed'; id: number; code: FailureCode; message: string; usage: RequestUsage | null }
 

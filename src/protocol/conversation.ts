@@ -7,6 +7,7 @@ import type { DemandedJson } from './answer/demanded-json.js'
 import { type BrokenCall, checkFinishedCalls } from './answer/finished-calls.js'
 import type { ReadChoice } from './answer/reader.js'
 import type { TurnMemory } from './answer/turn-memory.js'
+import { promptSegments } from './template/segments.js'
 import type { RenderedPrompt, TemplateInput } from './template/types.js'
 import type { AnswerOptions } from './tools/parser.js'
 
@@ -25,7 +26,13 @@ export interface ConversationContext {
   /** The model's chat template; throws `template_error`. */
   render(input: TemplateInput): RenderedPrompt
   /** How earlier turns of this model were written. Left out: history is rendered as the template has it. */
-  turns?: { memory: TurnMemory; model: string }
+  turns?: {
+    memory: TurnMemory
+    /** Names the model and its vocabulary. */
+    model: string
+    /** Prompts may be put together of texts and tokens: a text is read alike wherever it stands. */
+    tokens: boolean
+  }
   /** Told of calls that break their tool's schema and are given to the client all the same. */
   onBrokenCall?(call: BrokenCall): void
 }
@@ -91,9 +98,7 @@ export function planGeneration(conversation: Conversation, context: Conversation
     ...(calling ? { tools: calling.tools } : {})
   }
   const request: GenerationRequest = {
-    prompt: [
-      { type: 'text', text, parseSpecial: true, addSpecial: rendered.addSpecial, anchors: rendered.anchors }
-    ],
+    prompt: promptSegments(rendered, prefill),
     maxTokens: conversation.maxTokens,
     choices: conversation.choices,
     sampling,
@@ -103,6 +108,7 @@ export function planGeneration(conversation: Conversation, context: Conversation
     emitSpecial: calling !== null || thinking !== null,
     logprobs: conversation.logprobs,
     constraint: toConstraint(conversation, toolFormat, thinkingAhead(thinking, text)),
+    ...(turns?.tokens ? { tellTokens: true } : {}),
     cachePrompt: conversation.cachePrompt,
     salt,
     tenant: context.caller.tenant,

@@ -32,7 +32,8 @@ function convert(
           anchors: [3],
           toolFormat: 'generic',
           thinking,
-          rewritten: 0
+          rewritten: 0,
+          drawn: []
         }
       }
     }

@@ -3,6 +3,7 @@ import type { AnswerReader } from '../../src/protocol/answer/reader.js'
 import { sameTurn } from '../../src/protocol/answer/same-turn.js'
 import { TurnMemory } from '../../src/protocol/answer/turn-memory.js'
 import { ChatTemplate } from '../../src/protocol/template/chat-template.js'
+import { promptSegments } from '../../src/protocol/template/segments.js'
 import type { TemplateInput, TemplateMessage } from '../../src/protocol/template/types.js'
 
 const hermes = `{% for m in messages %}<|im_start|>{{ m.role }}
@@ -64,6 +65,31 @@ t.test('a call comes back with the blanks that the model wrote', async t => {
   t.ok(rendered.anchors.includes(rendered.text.indexOf('<|im_start|>assistant\n', raw.length + 40)))
 })
 
+t.test('a turn whose tokens are remembered is given as these', async t => {
+  const raw = '<tool_call>\n{"name":"weather",  "arguments": {"a":1}}\n</tool_call>'
+  const written = { ...called(raw, '{"a":1}'), tokens: [7, 8, 9] }
+  const { rendered } = again(new ChatTemplate(source), written, call({ a: 1 }))
+  const segments = promptSegments(rendered, 'So')
+  t.match(segments, [
+    { type: 'text', text: /<\|im_start\|>assistant\n$/, addSpecial: true },
+    { type: 'tokens', tokens: [7, 8, 9] },
+    { type: 'text', text: /^<\|im_end\|>\n<\|im_start\|>tool[\s\S]*assistant\nSo$/, addSpecial: false }
+  ])
+  t.equal(segments.length, 3)
+  const texts = segments.map(segment => (segment.type === 'text' ? segment.text : raw))
+  t.equal(texts.join(''), `${rendered.text}So`)
+  // Anchors are where they were.
+  let at = 0
+  const anchors: number[] = []
+  for (const [i, segment] of segments.entries()) {
+    if (segment.type === 'text') for (const anchor of segment.anchors ?? []) anchors.push(at + anchor)
+    at += (texts[i] as string).length
+  }
+  t.strictSame(anchors, rendered.anchors)
+  const unknown = again(new ChatTemplate(source), called(raw, '{"a":1}'), call({ a: 1 }))
+  t.equal(promptSegments(unknown.rendered).length, 1)
+})
+
 t.test('another message than the one that was written is rendered as it is', async t => {
   const raw = '<tool_call>{"name":"weather","arguments":{"a":1}}</tool_call>'
   const other = again(new ChatTemplate(source), called(raw, '{"a":1}'), call({ a: 2 }))
@@ -105,7 +131,7 @@ t.test('a template that drops thinking is obeyed, one that keeps it gets it back
 t.test('text in a message that looks like a placeholder does no harm', async t => {
   const template = new ChatTemplate(source)
   const tricky: TemplateMessage = { role: 'user', content: 'octavo-turn-1-of-3- octavo-turn-2-of-3-' }
-  const written = { lead: 'assistant\n', text: 'Rain.\n' }
+  const written = { lead: 'assistant\n', text: 'Rain.\n', tokens: null }
   const messages = [tricky, { role: 'assistant' as const, content: 'Rain.', written }, user]
   const plain = template.render(input(messages.map(({ role, content }) => ({ role, content }))))
   t.equal(template.render(input(messages)).text, plain.text)

@@ -49,8 +49,7 @@ class Reuse {
     const share = this.reused / this.reusable
     t.comment(`${name}: ${this.reused} of ${this.reusable} tokens reused, ${(share * 100).toFixed(2)} %`)
     t.ok(this.reusable > 5000, 'a conversation worth measuring')
-    // One answer whose text is read again as other tokens than were drawn costs a turn of one conversation 0.3 %.
-    t.ok(share >= 0.96, `${name}: ${(share * 100).toFixed(2)} % of the reusable tokens`)
+    t.ok(share >= 0.99, `${name}: ${(share * 100).toFixed(2)} % of the reusable tokens`)
     all.reusable += this.reusable
     all.reused += this.reused
   }
@@ -67,7 +66,7 @@ t.test('an agent of ten turns reuses its prefix', async t => {
   await t.test('messages', t => messages(t, url))
   await t.test('responses', t => responses(t, url))
   const share = all.reused / all.reusable
-  t.ok(share >= 0.98, `together: ${(share * 100).toFixed(2)} % of the reusable tokens`)
+  t.ok(share >= 0.99, `together: ${(share * 100).toFixed(2)} % of the reusable tokens`)
 })
 
 async function chat(t: Test, url: string, sampling: { temperature?: number; seed?: number }): Promise<void> {

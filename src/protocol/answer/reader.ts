@@ -23,6 +23,8 @@ export interface ReadChoice {
   reason: FinishReason
   /** The stop text that ended it. */
   stop: string | null
+  /** The tokens that `raw` was made of; left out: not known. */
+  tokens?: readonly number[]
 }
 
 export type ReadEvent =
@@ -91,11 +93,15 @@ export class AnswerReader {
   finish(event: FinishEvent): ReadEvent[] {
     const state = this.#state(event.choice)
     const last = state.parser?.end(event.reason !== 'stop' || event.stop !== null) ?? []
+    const { raw } = state.choice
     const cutBehindCall = event.reason === 'length' && state.choice.calls.length > 0
     const events = this.#take(state, cutBehindCall ? withoutHalfMarker(state.choice, last) : last)
     if (state.inReasoning) this.reasoningTokens += state.unread
     state.choice.reason = event.reason
     state.choice.stop = event.stop
+    // Half a character has been replaced.
+    if (event.tokens && state.choice.raw === raw && !raw.endsWith('\ufffd'))
+      state.choice.tokens = event.tokens
     this.options.onFinish?.(state.choice)
     return events
   }

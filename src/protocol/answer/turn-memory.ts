@@ -30,7 +30,7 @@ export class TurnMemory {
   readonly #turns = new Map<string, Remembered>()
   #size = 0
 
-  /** @param limit characters of all turns together */
+  /** @param limit characters of all turns together, and bytes of their tokens */
   constructor(private readonly limit = defaultLimit) {}
 
   /** Adds to the assistant's messages what is remembered of them, thinking included where the client left it out. */
@@ -41,11 +41,11 @@ export class TurnMemory {
       if (message.role !== 'assistant') return message
       const turn = this.#find(key)
       if (!turn) return message
-      const { lead, text, reasoning } = turn
+      const { lead, text, tokens, reasoning } = turn
       const thought = message.reasoning_content ?? reasoning
       return {
         ...message,
-        written: { lead, text },
+        written: { lead, text, tokens },
         ...(thought === '' ? {} : { reasoning_content: thought })
       }
     })
@@ -66,6 +66,7 @@ export class TurnMemory {
     this.#store(digest(key, identity(message)), {
       lead: prompt.slice(-leadLength),
       text: choice.raw,
+      tokens: choice.tokens ? Int32Array.from(choice.tokens) : null,
       reasoning: choice.reasoning
     })
   }
@@ -98,7 +99,8 @@ export class TurnMemory {
 }
 
 function sizeOf(turn: Remembered): number {
-  return turn.lead.length + turn.text.length + turn.reasoning.length + overhead
+  const tokens = turn.tokens?.byteLength ?? 0
+  return turn.lead.length + turn.text.length + turn.reasoning.length + tokens + overhead
 }
 
 function identity(message: TemplateMessage): string {

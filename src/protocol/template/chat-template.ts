@@ -83,7 +83,8 @@ export class ChatTemplate {
       anchors: anchors.map(restored.move),
       toolFormat: this.toolFormat,
       thinking,
-      rewritten: restored.rewritten
+      rewritten: restored.rewritten,
+      drawn: restored.drawn
     }
   }
 

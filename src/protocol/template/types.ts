@@ -23,6 +23,16 @@ export interface TemplateMessage {
 export interface WrittenTurn {
   lead: string
   text: string
+  /** What the text was made of; null: not known. */
+  tokens: Int32Array | null
+}
+
+/** A part of a prompt whose tokens are known. */
+export interface DrawnText {
+  /** Offsets in UTF-16 units. */
+  start: number
+  end: number
+  tokens: Iterable<number>
 }
 
 export interface TemplateTool {
@@ -44,6 +54,8 @@ export interface RenderedPrompt {
   addSpecial: boolean
   /** Offsets in UTF-16 units after the system and tools part, and after user turns; ascending. */
   anchors: number[]
+  /** Turns that stand there as the model drew them, ascending. */
+  drawn: DrawnText[]
   /** How the model writes tool calls, and whether it thinks, after this prompt. */
   toolFormat: ToolFormat
   thinking: Thinking | null

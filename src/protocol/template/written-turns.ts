@@ -7,7 +7,7 @@
  *   with placeholders | frame 0 | #0                 | frame 1 | #1                 | frame 2 |   finds the frames
  *   result            | frame 0 | turn A as written  | frame 1 | turn B as written  | frame 2 |
  */
-import type { TemplateMessage, WrittenTurn } from './types.js'
+import type { DrawnText, TemplateMessage, WrittenTurn } from './types.js'
 
 export interface RestoredText {
   text: string
@@ -15,6 +15,7 @@ export interface RestoredText {
   move(offset: number): number
   /** Turns that were remembered and could not be put back. */
   rewritten: number
+  drawn: DrawnText[]
 }
 
 interface Piece {
@@ -36,7 +37,7 @@ export function restoreWritten(
   readsAs: (a: string, b: string) => boolean
 ): RestoredText {
   const known = messages.flatMap((message, index) => (message.written ? [index] : []))
-  const unchanged = { text, move: (offset: number) => offset, rewritten: known.length }
+  const unchanged = { text, move: (offset: number) => offset, rewritten: known.length, drawn: [] }
   if (known.length === 0) return unchanged
   const withoutCalls = known.filter(index => !messages[index]?.tool_calls?.length)
   for (const indexes of [known, withoutCalls]) {
@@ -98,15 +99,19 @@ function putBack(
   let result = ''
   let at = 0
   let rewritten = 0
+  const drawn: DrawnText[] = []
   turns.forEach(({ start, end }, i) => {
     result += text.slice(at, start)
     at = end
     const rendered = text.slice(start, end)
     const turn = written[i] as WrittenTurn
-    const own = opening(result, turn.lead) + turn.text
+    const opened = opening(result, turn.lead)
+    const own = opened + turn.text
     if (readsAs(rendered, own)) {
       pieces.push({ start, end, text: own })
+      const from = result.length + opened.length
       result += own
+      if (turn.tokens) drawn.push({ start: from, end: result.length, tokens: turn.tokens })
     } else {
       rewritten += 1
       result += rendered
@@ -116,7 +121,7 @@ function putBack(
     const before = pieces.filter(piece => piece.end <= offset)
     return before.reduce((sum, piece) => sum + piece.text.length - (piece.end - piece.start), offset)
   }
-  return { text: result + text.slice(at), move, rewritten }
+  return { text: result + text.slice(at), move, rewritten, drawn }
 }
 
 /** What the generation prompt holds beyond the header of a turn, e.g. `<think>`: it belongs to what was written. */

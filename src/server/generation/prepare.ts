@@ -65,7 +65,12 @@ function contextOf(
     caller: reply.request.caller,
     vocabularySize: info.vocabularySize,
     render: input => templateOf(info).render(input),
-    turns: { memory: turns, model: model.id },
+    turns: {
+      memory: turns,
+      model: `${model.id}\0${info.fingerprint}`,
+      // Other tokenizers put a blank in front of every text.
+      tokens: info.tokenizer === 'gpt2'
+    },
     onBrokenCall: ({ name, message }) =>
       reply.log.warn({ tool: name, reason: message }, "a tool call breaks its tool's schema")
   }
