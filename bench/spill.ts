@@ -6,6 +6,7 @@
 import { assertWhole, type StreamResult, stream } from './support/client.js'
 import { closedLoop } from './support/load.js'
 import { chosen, octavoCommand, readOptions } from './support/options.js'
+import { processorMsOfTree } from './support/processes.js'
 import { main, Report } from './support/report.js'
 import { against, column, type Samples } from './support/rounds.js'
 import { type Command, type Server, withServer } from './support/server.js'
@@ -19,6 +20,8 @@ interface Sample {
   tokensPerSecond: number
   /** Median gap between two tokens, milliseconds. */
   gapMs: number
+  /** Processor time of server and engine per generated token, milliseconds. */
+  processorMs: number
   /** Bytes saved to RAM and written to disk meanwhile, per second; NaN where there are no tiers. */
   savedPerSecond: number
   writtenPerSecond: number
@@ -41,7 +44,7 @@ await main(async () => {
     tokens: { default: '128', help: 'tokens of an answer' },
     seconds: { default: '30', help: 'how long they ask' },
     ram: { default: '64', help: 'MiB of RAM for prefixes' },
-    idle: { default: '12000', help: 'tokens of the idle prompt; 0: leave that part out' },
+    idle: { default: '6000', help: 'tokens of the idle prompt; 0: leave that part out' },
     long: { default: '512', help: 'tokens of the answer beside it' }
   })
   const clients = options.number('clients')
@@ -71,13 +74,25 @@ await main(async () => {
     const figures = (name: string, of: (one: Sample) => number) => median(column(samples, name, of))
     report.print(
       table(
-        [`ratio: it / ${base}`, 'tokens/s', 'ratio', 'gap p50', 'ratio', 'saved', 'written'],
+        [
+          `ratio: it / ${base}`,
+          'tokens/s',
+          'ratio',
+          'gap p50',
+          'ratio',
+          'processor/token',
+          'ratio',
+          'saved',
+          'written'
+        ],
         commands.map(({ name }) => [
           name,
           fixed(figures(name, one => one.tokensPerSecond)),
           name === base ? '' : ratio(against(samples, name, base, one => one.tokensPerSecond)),
           milliseconds(figures(name, one => one.gapMs)),
           name === base ? '' : ratio(against(samples, name, base, one => one.gapMs)),
+          milliseconds(figures(name, one => one.processorMs)),
+          name === base ? '' : ratio(against(samples, name, base, one => one.processorMs)),
           ...[figures(name, one => one.savedPerSecond), figures(name, one => one.writtenPerSecond)].map(
             bytes => (Number.isFinite(bytes) ? `${mebibytes(bytes)}/s` : '-')
           )
@@ -124,6 +139,7 @@ await main(async () => {
     assertWhole([await ask(server, `${key}/warm`, words)], tokens, server.name)
     const results: StreamResult[] = []
     const before = await readTiers(server)
+    const processorBefore = await processorMsOfTree(server.pid)
     const from = performance.now()
     const until = from + options.number('seconds') * 1000
     await closedLoop(clients, until, async (client, i) => {
@@ -131,6 +147,7 @@ await main(async () => {
       return 0
     })
     const to = performance.now()
+    const processorMs = (await processorMsOfTree(server.pid)) - processorBefore
     const after = await readTiers(server)
     assertWhole(results, tokens, server.name)
     const arrivals = results.flatMap(result => result.arrivals)
@@ -141,6 +158,7 @@ await main(async () => {
     return {
       tokensPerSecond: (results.length * tokens * share * 1000) / (until - from),
       gapMs: median(results.map(({ arrivals: a }) => (a.at(-1)! - a[0]!) / (tokens - 1))),
+      processorMs: processorMs / (results.length * tokens),
       savedPerSecond: rate('ram'),
       writtenPerSecond: rate('disk')
     }

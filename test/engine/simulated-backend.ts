@@ -47,7 +47,11 @@ export class SimulatedBackend implements Backend {
   mostUsedCells = 0
   /** Set to make the next decodes fail. */
   failing: Error | null = null
+  /** Cells up to the highest used one, as the last decode found them: what attention on a CPU goes over. */
+  span = 0
   private readonly pool = new Set<Cell>()
+  /** By their place: the lowest free one is taken, as llama.cpp does. */
+  private readonly places: Array<Cell | undefined> = []
   private readonly delay: number
   /** Running states: what a sequence has been through up to a position. They come and go with no cell. */
   private readonly states = new Map<number, { position: number; hash: number }>()
@@ -107,11 +111,12 @@ export class SimulatedBackend implements Backend {
           `position ${row.position} of sequence ${row.sequence} follows ${this.maxPosition(row.sequence)}`
         )
       }
-      this.pool.add({ position: row.position, token: row.token, sequences: new Set([row.sequence]) })
+      this.place({ position: row.position, token: row.token, sequences: new Set([row.sequence]) })
       this.advance(row)
       if (row.output) this.outputs.set(index, nextToken(this.history(row.sequence), this.info.vocabularySize))
     }
     this.mostUsedCells = Math.max(this.mostUsedCells, this.usedCells())
+    this.span = this.places.findLastIndex(cell => cell !== undefined) + 1
     return 'ok'
   }
 
@@ -149,7 +154,9 @@ export class SimulatedBackend implements Backend {
     this.states.delete(sequence)
     for (const cell of this.cellsOf(sequence, p0, p1)) {
       cell.sequences.delete(sequence)
-      if (cell.sequences.size === 0) this.pool.delete(cell)
+      if (cell.sequences.size > 0) continue
+      this.pool.delete(cell)
+      this.places[this.places.indexOf(cell)] = undefined
     }
     return true
   }
@@ -194,7 +201,7 @@ export class SimulatedBackend implements Backend {
     if (this.remembersState) this.states.set(sequence, decodeState(from.subarray(end)))
     const view = new DataView(from.buffer, from.byteOffset)
     for (let i = 0; i < end; i += 8) {
-      this.pool.add({
+      this.place({
         position: view.getInt32(i),
         token: view.getInt32(i + 4),
         sequences: new Set([sequence])
@@ -251,6 +258,13 @@ export class SimulatedBackend implements Backend {
       tokens[position] = token
     }
     return tokens
+  }
+
+  private place(cell: Cell): void {
+    const free = this.places.indexOf(undefined)
+    if (free === -1) this.places.push(cell)
+    else this.places[free] = cell
+    this.pool.add(cell)
   }
 
   private cellsOf(sequence: number, p0 = 0, p1 = -1): Cell[] {

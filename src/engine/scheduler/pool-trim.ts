@@ -35,8 +35,9 @@ export class PoolTrim {
     const { cache } = scheduler
     const idle = cache.idleCells()
     const spare = Math.max(LEAST_IDLE, (scheduler.usedCells - idle) / 8)
-    if (idle > spare) cache.evict(Math.min(MOST_PER_STEP, Math.ceil(idle - spare)), COLD_AFTER)
-    this.compactIfSparse(scratch)
+    const freed = idle > spare ? cache.evict(Math.min(MOST_PER_STEP, Math.ceil(idle - spare)), COLD_AFTER) : 0
+    // Not while more is leaving: half of it would be moved, and the rest of the gap stay for long.
+    if (freed === 0) this.compactIfSparse(scratch)
   }
 
   private compactIfSparse(scratch: number): void {

@@ -4,6 +4,7 @@ import { TierStore } from '../../../src/engine/tiers/store.js'
 import { loadBackend } from '../../../src/llama/backend.js'
 import { packageRoot } from '../../../src/root.js'
 import { EngineHarness, type Outcome, request } from '../harness.js'
+import { SimulatedBackend } from '../simulated-backend.js'
 
 const model = path.join(packageRoot(), 'models', 'MiniMind2-Small-26M-q8_0.gguf')
 
@@ -49,4 +50,49 @@ t.test('cells move down under running streams: their text goes on, idle prefixes
   for (const outcome of outcomes) t.equal(text(outcome), text(expected))
   t.same(await harness.engine.betweenSteps(() => harness.engine.check()), [])
   await harness.stop()
+})
+
+t.test('a step beside idle cells soon costs what it costs in an empty pool', async t => {
+  // What a step costs on a CPU grows with the highest used cell: how many that are is looked at, not the time.
+  const backend = new SimulatedBackend({ cells: 8192, batchRows: 512, device: 'CPU', delay: 1 })
+  const tokens = (length: number, seed: number) =>
+    Array.from({ length }, (_, i) => 1 + ((i * 31 + seed * 17) % 90))
+  const spans = async (harness: EngineHarness, seed: number, maxTokens: number) => {
+    const seen: number[] = []
+    const { done } = harness.submit(
+      request(tokens(40, seed), { maxTokens, ignoreEndOfText: true }),
+      event => {
+        if (event.type === 'text') seen.push(backend.span)
+      }
+    )
+    await harness.guard(done)
+    return seen
+  }
+  const config = { contextCells: 8192, batchRows: 512, checkEveryStep: false }
+  const idle = 5000
+  for (const tiers of [true, false]) {
+    const store = tiers ? new TierStore({ ramBytes: 64 * 1024 * 1024, disk: null }) : null
+    const harness = await EngineHarness.start(backend, config, store)
+    const alone = (await spans(harness, 1, 20)).at(-1)!
+    await harness.guard(harness.run(request(tokens(idle, 2), { maxTokens: 1 })))
+    const seen = await spans(harness, 3, 400)
+    t.ok(alone < 100, `${alone} cells in an empty pool`)
+    t.ok(seen[0]! > idle, `${seen[0]} cells as the stream begins`)
+    const last = seen.at(-1)!
+    // 256 idle cells may stay, and its own 440.
+    if (tiers)
+      t.ok(last < 1024, `${last} cells in the end: the idle ones are in RAM, its own have moved down`)
+    else t.ok(last > idle, `${last} cells without tiers: there is nowhere for them to go`)
+    if (tiers) {
+      const outcome = await harness.guard(harness.run(request(tokens(idle, 2), { maxTokens: 1 })))
+      const end = outcome.events.at(-1)
+      t.ok(
+        end?.type === 'end' && end.usage.cached.ram > idle - 300,
+        'and nothing of it has to be computed again'
+      )
+    }
+    await harness.guard(harness.engine.idle())
+    harness.engine.scheduler.prefixes.clear()
+    await harness.stop()
+  }
 })
