@@ -26,6 +26,7 @@ t.test('API keys: bearer or x-api-key, any of several', async t => {
   t.equal((await post({ authorization: 'Bearer first-key' })).statusCode, 200)
   t.equal((await post({ authorization: 'bearer second-key' })).statusCode, 200)
   t.equal((await post({ 'x-api-key': 'second-key' })).statusCode, 200)
+  t.equal((await post({ authorization: 'Bearer other', 'x-api-key': 'second-key' })).statusCode, 200)
   const [first, second, third] = models.engine.generations.map(({ request }) => request)
   t.not(first?.salt, second?.salt)
   t.equal(second?.salt, third?.salt)

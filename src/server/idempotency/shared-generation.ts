@@ -152,6 +152,7 @@ export class SharedGeneration {
 function sizeOf(event: RequestEvent): number {
   if (event.type === 'prompt')
     return event.logprobs.reduce((sum, { top }) => sum + 200 * (1 + top.length), 150)
+  if (event.type === 'finish') return 300 + 8 * (event.tokens?.length ?? 0)
   if (event.type !== 'text') return 500
   const logprobs = event.logprobs?.reduce((sum, { top }) => sum + 200 * (1 + top.length), 0) ?? 0
   return 150 + 2 * event.text.length + logprobs

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { ApiError } from '../../protocol/errors.js'
-import { givenKey } from '../plugins/app/auth.js'
+import { givenKeys } from '../plugins/app/auth.js'
 import { hostName, hostOfOrigin, isLoopback } from '../plugins/app/host-guard.js'
 
 /**
@@ -13,7 +13,7 @@ export function adminGuard(adminKey: string): (request: FastifyRequest) => Promi
   const wanted = digest(adminKey)
   return async request => {
     if (adminKey !== '') {
-      if (!timingSafeEqual(digest(givenKey(request) ?? ''), wanted)) {
+      if (!givenKeys(request).some(given => timingSafeEqual(digest(given), wanted))) {
         throw new ApiError('invalid_admin_key', { headers: { 'www-authenticate': 'Bearer' } })
       }
       return

@@ -28,8 +28,9 @@ export default fp<{ config: ServerOptions }>(
     app.addHook('onRequest', async request => {
       request.caller = { salt: '', tenant: request.ip }
       if (keys.length === 0 || request.routeOptions.config.open) return
-      const given = givenKey(request)
-      const known = given === undefined ? undefined : findKey(keys, digest(given))
+      const known = givenKeys(request)
+        .map(given => findKey(keys, digest(given)))
+        .find(key => key !== undefined)
       if (!known) throw new ApiError('invalid_api_key', { headers: { 'www-authenticate': 'Bearer' } })
       const name = known.toString('hex')
       request.caller = { salt: name, tenant: `key:${name.slice(0, 16)}` }
@@ -38,10 +39,11 @@ export default fp<{ config: ServerOptions }>(
   { name: 'auth', dependencies: ['request-id'] }
 )
 
-export function givenKey(request: FastifyRequest): string | undefined {
+/** Clients that know two kinds of keys send both headers: either will do. */
+export function givenKeys(request: FastifyRequest): string[] {
   const bearer = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1]
   const header = request.headers['x-api-key']
-  return bearer?.trim() ?? (typeof header === 'string' ? header : undefined)
+  return [bearer?.trim(), header].filter(key => typeof key === 'string')
 }
 
 /** Looks at every key, found or not. */
