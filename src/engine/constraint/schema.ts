@@ -43,6 +43,17 @@ const MAX_COUNTED_CHARACTERS = 128
 const MAX_ITEMS = 1000
 const MAX_MERGES = 2000
 
+export interface SchemaOptions {
+  /** A keyword that the grammar cannot hold is an error. */
+  strict: boolean
+  /** Also then, keywords that JSON Schema does not know are nobody's mistake. */
+  ignoreUnknown?: boolean
+  /** Where the schema stands, for messages. */
+  param: string
+  /** Begins the names of its rules. */
+  prefix: string
+}
+
 export interface SchemaRules {
   /** The whole document. */
   node: Node
@@ -54,11 +65,7 @@ export interface SchemaRules {
  * Adds the rules of a schema to `rules` (which hold `jsonRules()` already), with names that begin with `prefix`.
  * @throws ConstraintError
  */
-export function addSchema(
-  rules: Map<string, Node>,
-  schema: unknown,
-  options: { strict: boolean; param: string; prefix: string }
-): SchemaRules {
+export function addSchema(rules: Map<string, Node>, schema: unknown, options: SchemaOptions): SchemaRules {
   boundSchema(schema, options.param)
   checkSchema(schema, options.param)
   const compiler = new SchemaCompiler(rules, schema, options)
@@ -86,7 +93,7 @@ export interface Member {
 export function addMembers(
   rules: Map<string, Node>,
   schema: unknown,
-  options: { strict: boolean; param: string; prefix: string }
+  options: SchemaOptions
 ): { members: Member[]; others: boolean; unenforced: string[] } {
   boundSchema(schema, options.param)
   checkSchema(schema, options.param)
@@ -103,7 +110,7 @@ class SchemaCompiler {
   constructor(
     private readonly rules: Map<string, Node>,
     private readonly root: Schema,
-    private readonly options: { strict: boolean; param: string; prefix: string }
+    private readonly options: SchemaOptions
   ) {}
 
   /** @param at JSON pointer of the schema, for messages. */
@@ -510,7 +517,8 @@ class SchemaCompiler {
 
   /** Strict: refused. Otherwise left to the validation of the finished text. */
   private problem(at: string, keyword: string, message: string, matters = true): void {
-    if (this.options.strict) this.refuse(at, keyword, message)
+    const { strict, ignoreUnknown } = this.options
+    if (strict && (matters || !ignoreUnknown)) this.refuse(at, keyword, message)
     if (matters) this.unenforced.push(`${at}/${keyword}`)
   }
 

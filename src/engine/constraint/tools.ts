@@ -48,7 +48,7 @@ export function addTools(rules: Map<string, Node>, constraint: Tools): ToolRules
     const index = constraint.tools.indexOf(tool)
     const param = `tools/${index}/parameters`
     const schema = argumentsSchema(tool.parameters, param)
-    const options = { strict: tool.strict ?? false, param, prefix: `tool${i}.` }
+    const options = { strict: tool.strict ?? false, ignoreUnknown: true, param, prefix: `tool${i}.` }
     const added =
       syntax.style === 'xml'
         ? addXmlCall(rules, syntax, tool.name, schema, options)

@@ -7,7 +7,7 @@ import { ConstraintError } from './errors.js'
 import { alt, chars, type Node, optional, ref, repeat, seq, text } from './grammar.js'
 import { PatternError, patternDfa } from './regex.js'
 import { automatonRules } from './rules.js'
-import { addMembers, type Member } from './schema.js'
+import { addMembers, type Member, type SchemaOptions } from './schema.js'
 import { listedValues, typesOf } from './schema-types.js'
 import { STRING_FORMATS } from './string-formats.js'
 import { contentDfa } from './strings.js'
@@ -41,7 +41,7 @@ export function addXmlCall(
   syntax: XmlSyntax,
   name: string,
   parameters: unknown,
-  options: { strict: boolean; param: string; prefix: string }
+  options: SchemaOptions
 ): XmlCall {
   const { members, others, unenforced } = addMembers(rules, parameters, options)
   const values = new Values(rules, syntax, options, unenforced)
@@ -73,7 +73,7 @@ class Values {
   constructor(
     private readonly rules: Map<string, Node>,
     private readonly syntax: XmlSyntax,
-    private readonly options: { strict: boolean; prefix: string; param: string },
+    private readonly options: SchemaOptions,
     private readonly unenforced: string[]
   ) {}
 

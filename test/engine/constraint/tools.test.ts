@@ -218,6 +218,12 @@ t.test('a strict tool is refused for what cannot be held, others are not', async
     name: 'ConstraintError',
     param: 'tools/0/parameters/properties/a/not'
   })
+  const unknown = { type: 'object', properties: { a: { type: 'string', hint: 'x' } } }
+  const lax = {
+    ...constraint('hermes', 'auto', true),
+    tools: [{ name: 'a', parameters: unknown, strict: true }]
+  }
+  t.same((await service.compile(lax as ConstraintInput)).unenforced, [], 'what nobody knows does no harm')
   t.match(await service.compile(input(false)), { unenforced: ['tools/0/parameters/properties/a/not'] })
 })
 
