@@ -8,6 +8,9 @@ import type { ModelOptions } from '../models/registry.js'
 import { packageRoot } from '../root.js'
 import { engineConfig, modelName, shareOfRam } from './engine-config.js'
 
+/** What an engine process takes beside its model: Node, its heap, the library. */
+const PROCESS_BYTES = 64 * 1024 * 1024
+
 /** What the settings say about one model. `file` is what `--model` takes: it may have to be downloaded. */
 export interface ModelEntry {
   file: string
@@ -88,7 +91,7 @@ export function modelOptions(
         })
         const engine = engineConfig(settings, file, figures, machine)
         const cells = engine.contextCells || figures.trainingContext
-        const bytes = figures.weights + figures.fixed + figures.perCell * cells
+        const bytes = PROCESS_BYTES + figures.weights + figures.fixed + figures.perCell * cells
         if (engine.tiers === undefined) return { config: engine, bytes }
         const room = memoryBudget(config, machine) - bytes
         const tiers = shareOfRam(engine.tiers, config.cacheRam === 'auto', entries.length, room)

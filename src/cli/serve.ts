@@ -202,7 +202,8 @@ async function listen(
     corsOrigins: config.corsOrigin,
     bodyLimit: config.bodyLimit,
     keepAliveMs: config.keepAliveComments * 1000,
-    adminKey: config.adminKey
+    adminKey: config.adminKey,
+    logPrompts: config.logPrompts
   }
   try {
     return await startServer({

@@ -425,6 +425,12 @@ export const settings = {
     value: 'LEVEL',
     help: 'Least severe messages that are shown.'
   }),
+  logPrompts: setting({
+    schema: Type.Boolean(),
+    default: false,
+    group: 'Log',
+    help: 'Log what requests ask (their bodies, the first 32,000 characters), for looking into a client. Never answers, never keys.'
+  }),
   logFormat: setting({
     schema: oneOf('auto', 'pretty', 'json'),
     default: 'auto',

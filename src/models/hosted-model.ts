@@ -150,7 +150,9 @@ export class HostedModel implements Model, Resident {
     const estimatedMs = this.#loadTimes.estimate(this.id, this.#fileBytes)
     if (state === 'loading') {
       const spent = this.#clock.now() - this.#loadingSince
-      return { state, progress: this.progress, estimatedMs: Math.max(0, Math.round(estimatedMs - spent)) }
+      // One that has taken longer than was thought will take some more.
+      const left = Math.max(estimatedMs - spent, spent / 10)
+      return { state, progress: this.progress, estimatedMs: Math.round(left) }
     }
     if (state === 'failed' && restarting) return { state: 'restarting', progress: 0, estimatedMs }
     const coming = this.#admission !== null || this.#usage.waiting > 0

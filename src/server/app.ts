@@ -99,7 +99,7 @@ export async function buildApp({
   const metrics = new Metrics({ prefix: config.metricsPrefix, models: registry, events: registry.events })
   await app.register(metricsPlugin, { models: registry, metrics })
   await app.register(requestId)
-  await app.register(accessLog, { models: registry })
+  await app.register(accessLog, { models: registry, logPrompts: config.logPrompts ?? false })
   await app.register(sensible)
   await app.register(hostGuard, { config })
   await app.register(cors, { config })

@@ -30,6 +30,8 @@ export interface ServerOptions {
   keepAliveMs: number
   /** Opens the routes under /admin; without one they answer to the local machine only. */
   adminKey?: string
+  /** What requests ask is part of their line in the log. Default: it is not. */
+  logPrompts?: boolean
 }
 
 export interface AppOptions {

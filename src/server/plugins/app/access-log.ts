@@ -2,7 +2,12 @@ import type { ServerResponse } from 'node:http'
 import fp from 'fastify-plugin'
 import type { RequestEvent } from '../../../engine/messages.js'
 import type { Models } from '../../../models/types.js'
+import { ApiError } from '../../../protocol/errors.js'
+import { engineAccessError } from '../../../protocol/outcomes.js'
 import { putBetween } from '../../generation/submitter.js'
+
+/** Longest body that is logged, characters. */
+const mostLogged = 32_000
 
 /** What an engine did for a request, as far as it has been told. */
 interface Work {
@@ -16,10 +21,11 @@ interface Work {
 
 /**
  * One line per request: model, tokens, cache, time to the first token, total time, status; 499 when the client left
- * before its answer was complete. What was asked and answered is never in it. Probes are told at debug level.
+ * before its answer was complete. What was asked is in it only where the operator wants that, what was answered never.
+ * Probes are told at debug level.
  */
-export default fp<{ models: Models }>(
-  async (app, { models }) => {
+export default fp<{ models: Models; logPrompts: boolean }>(
+  async (app, { models, logPrompts }) => {
     const done = new WeakMap<ServerResponse, Work>()
 
     app.addHook('preHandler', async (_request, reply) => {
@@ -33,6 +39,13 @@ export default fp<{ models: Models }>(
             onEvent(event)
           })
       )
+    })
+
+    // A stream that began before its model was loaded has status 200 all the same.
+    app.addHook('onError', async (_request, reply, error) => {
+      const known = engineAccessError(error)
+      const work = done.get(reply.raw)
+      if (work && known instanceof ApiError) work.failed ??= known.code
     })
 
     app.addHook('onResponse', async (request, reply) => {
@@ -49,7 +62,8 @@ export default fp<{ models: Models }>(
           ...(method === 'POST'
             ? { model: models.find(typeof named === 'string' ? named : undefined)?.id }
             : {}),
-          ...work
+          ...work,
+          ...(logPrompts && method === 'POST' ? { body: JSON.stringify(body)?.slice(0, mostLogged) } : {})
         },
         'request'
       )
