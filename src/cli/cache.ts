@@ -84,6 +84,7 @@ function settingFlags(values: Values): string[] {
 async function list(folder: string, { json }: Values): Promise<number> {
   const models = listStore(folder)
   const { files: pieces, bytes } = total(models)
+  const hits = models.reduce((sum, model) => sum + model.hits, 0)
   if (json) return printJson({ folder, pieces, bytes, models: models.map(describe) })
   if (models.length === 0) return print(`Nothing is stored in ${folder}`)
   const rows = models.map(model => [
@@ -91,12 +92,13 @@ async function list(folder: string, { json }: Values): Promise<number> {
     shortName(model),
     grouped(model.pieces),
     size(model.bytes),
+    grouped(model.hits),
     ago(model.newestUseMs),
     ago(model.oldestUseMs)
   ])
-  const head = ['MODEL', 'FOLDER', 'PIECES', 'SIZE', 'LAST USED', 'LEAST RECENTLY']
-  const sum = models.length > 1 ? [['total', '', grouped(pieces), size(bytes), '', '']] : []
-  print(`${folder}\n\n${columns([head, ...rows, ...sum], [2, 3])}`)
+  const head = ['MODEL', 'FOLDER', 'PIECES', 'SIZE', 'HITS', 'LAST USED', 'LEAST RECENTLY']
+  const sum = models.length > 1 ? [['total', '', grouped(pieces), size(bytes), grouped(hits), '', '']] : []
+  print(`${folder}\n\n${columns([head, ...rows, ...sum], [2, 3, 4])}`)
   const temporary = models.reduce((files, model) => files + model.temporary, 0)
   if (temporary > 0)
     print(`\n${plural(temporary, 'file')} being written, or left behind by a server that was killed`)

@@ -35,8 +35,11 @@ t.test('what a server has stored is listed, verified, trimmed and cleared', asyn
   t.ok(Date.now() - Date.parse(listed.models[0].newestUse) < 120_000)
   const table = await run(t, folder, 'list')
   t.match(table, { code: 0, err: '' })
-  t.match(table.out, /^MODEL +FOLDER +PIECES +SIZE +LAST USED +LEAST RECENTLY\n/m)
-  t.match(table.out, new RegExp(`^${name} +model-[0-9a-f]{8} +${files.length} +\\d+ MiB +\\d+ s ago`, 'm'))
+  t.match(table.out, /^MODEL +FOLDER +PIECES +SIZE +HITS +LAST USED +LEAST RECENTLY\n/m)
+  t.match(
+    table.out,
+    new RegExp(`^${name} +model-[0-9a-f]{8} +${files.length} +\\d+ MiB +\\d+ +\\d+ s ago`, 'm')
+  )
 
   const sound = await run(t, folder, 'verify')
   t.match(sound, { code: 0, out: /^\d+ pieces \(\d+ MiB\) checked: no damage\n$/ })

@@ -4,6 +4,7 @@ import { setImmediate as breathe } from 'node:timers/promises'
 import { bytesOnDisk, Catalog } from './disk/catalog.js'
 import { type FaultKind, faultKind, isDamage, messageOf } from './disk/faults.js'
 import { DamageError, fingerprintDigest, headBytes } from './disk/format.js'
+import { readHits } from './disk/hits.js'
 import { ABOUT_FILE, hashOfName, isModelFolder, modelFolder } from './disk/names.js'
 import { scanFile, verifyFile } from './disk/piece-file.js'
 import { DEFAULT_GRID, rootHash } from './piece.js'
@@ -17,6 +18,8 @@ export interface FolderReport {
   pieces: number
   /** Bytes on disk, rounded up to 4 KiB per file. */
   bytes: number
+  /** How often pieces that are there were used, as servers that ended in order have told. */
+  hits: number
   /** Last use of any and of the least recently used piece, milliseconds since 1970; null for an empty folder. */
   newestUseMs: number | null
   oldestUseMs: number | null
@@ -55,11 +58,13 @@ export function listStore(cacheFolder: string): FolderReport[] {
   return modelFolders(cacheFolder).map(folder => {
     const files = pieceFiles(folder)
     const uses = files.map(file => file.usedMs)
+    const hits = readHits(folder)
     return {
       folder,
       ...readAbout(folder),
       pieces: files.length,
       bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+      hits: files.reduce((sum, file) => sum + (hits.get(hashOfName(file.name) ?? '') ?? 0), 0),
       newestUseMs: uses.length > 0 ? uses.reduce((a, b) => Math.max(a, b)) : null,
       oldestUseMs: uses.length > 0 ? uses.reduce((a, b) => Math.min(a, b)) : null,
       temporary: namesIn(folder).filter(name => name.endsWith('.tmp')).length

@@ -32,6 +32,35 @@ t.test('lists what every model holds', async t => {
   t.strictSame(listStore(path.join(folder, 'nowhere')), [])
 })
 
+t.test('tells how often pieces were used, over restarts, by servers that ended in order', async t => {
+  const folder = temporaryFolder(t)
+  const chain = chainOf(tokensOf(1, 512))
+  const first = openStore(folder)
+  await first.ready
+  for (const piece of chain.pieces(0)) first.put(piece, blobOf(piece))
+  // Before they are on disk.
+  for (let i = 0; i < 3; i++) first.touch(chain, 512)
+  await first.close()
+  t.equal(listStore(folder)[0]!.hits, 6)
+
+  const second = openStore(folder)
+  await second.ready
+  second.touch(chain, 256)
+  for (const ref of second.lookup(chain, 0)) t.ok(await second.load(ref))
+  await second.close()
+  t.equal(listStore(folder)[0]!.hits, 9)
+  t.same(filesEnding(folder, '.tmp'), [])
+
+  const [gone] = filesEnding(folder, '.kv') as [string]
+  fs.unlinkSync(gone)
+  t.ok([3, 4, 5, 6].includes(listStore(folder)[0]!.hits), 'of those that are there')
+  const [hits] = filesEnding(folder, 'hits.json') as [string]
+  for (const damage of ['{', '[]', 'null', '{"x":1}', `{"${chain.hashAt(0)}":"many"}`]) {
+    fs.writeFileSync(hits, damage)
+    t.equal(listStore(folder)[0]!.hits, 0, damage)
+  }
+})
+
 t.test('verifies every byte, with progress, and removes only when asked', async t => {
   const folder = await filled(t)
   const steps: number[] = []

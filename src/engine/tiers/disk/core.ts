@@ -5,6 +5,7 @@ import type { PieceHash, PieceMeta } from '../piece.js'
 import { bytesOnDisk } from './catalog.js'
 import { faultKind, isDamage } from './faults.js'
 import { fileBytes, fingerprintDigest } from './format.js'
+import { HitCounts } from './hits.js'
 import { Inventory } from './inventory.js'
 import { Ledger } from './ledger.js'
 import { ABOUT_FILE, modelFolder, pieceName, temporaryPath } from './names.js'
@@ -31,6 +32,7 @@ export class DiskCore {
   readonly #fs: FileSystem
   readonly #now: () => number
   #options!: CoreOptions
+  readonly #hits = new HitCounts()
   #fingerprint!: Buffer
   #folder!: string
   #ledger!: Ledger
@@ -60,7 +62,7 @@ export class DiskCore {
         this.#tell({ type: 'read', id: message.id, outcome: this.#read(message.meta, message.segments) })
         break
       case 'touch':
-        this.#touch(message.hashes)
+        this.#touch(message.hits)
         break
       case 'remove':
         this.#inventory.removeHashes(message.hashes, 'removed')
@@ -74,6 +76,7 @@ export class DiskCore {
         break
       case 'close':
         this.#ledger.close()
+        this.#hits.save(this.#folder, this.#options.engine, hash => this.#inventory.isThere(hash))
         this.#tell({ type: 'done', id: message.id })
         break
     }
@@ -144,9 +147,11 @@ export class DiskCore {
     }
   }
 
-  #touch(hashes: PieceHash[]): void {
+  #touch(hits: Array<[PieceHash, number]>): void {
     const now = this.#now()
-    for (const hash of hashes) {
+    for (const [hash, count] of hits) {
+      // Some are written later, at drain.
+      this.#hits.add(hash, count)
       const file = this.#inventory.catalog.byHash(hash)
       if (!file) continue
       file.usedMs = now

@@ -76,7 +76,8 @@ export class DiskTier {
   readonly #engine = newEngineId()
   readonly #link: WorkerLink
   readonly #queue: WriteItem[] = []
-  readonly #touched = new Set<PieceHash>()
+  /** Pieces that were used since the disk was told, and how often. */
+  readonly #touched = new Map<PieceHash, number>()
   readonly #foreign = new Set<PieceHash>()
   readonly #idle: Array<() => void> = []
   #queuedBytes = 0
@@ -192,14 +193,14 @@ export class DiskTier {
 
   /** Counts as used, so that it is evicted later; told to the disk now and then. */
   touch(hash: PieceHash): void {
-    this.#touched.add(hash)
+    this.#touched.set(hash, (this.#touched.get(hash) ?? 0) + 1)
     this.#touchTimer ??= setTimeout(() => this.#sendTouched(), TOUCH_DELAY_MS).unref()
   }
 
   #sendTouched(): void {
     clearTimeout(this.#touchTimer)
     this.#touchTimer = undefined
-    if (this.#touched.size > 0) this.#link.post({ type: 'touch', hashes: [...this.#touched] })
+    if (this.#touched.size > 0) this.#link.post({ type: 'touch', hits: [...this.#touched] })
     this.#touched.clear()
   }
 

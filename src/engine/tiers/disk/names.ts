@@ -11,11 +11,13 @@ import type { PieceHash } from '../piece.js'
  *       engines/<engine id>           bytes written today by one engine; `.closed` once it ended in order
  *       <model folder>/
  *         about.json                  what the model is called
+ *         hits.json                   how often each piece was used
  *         <chain hash>.kv             one piece
  *         .<chain hash>.<engine id>.tmp   a piece being written
  */
 export const ENGINES_FOLDER = 'engines'
 export const ABOUT_FILE = 'about.json'
+export const HITS_FILE = 'hits.json'
 export const CLOSED = '.closed'
 
 const PIECE = /^([0-9a-f]{40})\.kv$/
@@ -35,6 +37,11 @@ export function isModelFolder(name: string): boolean {
 
 export function pieceName(hash: PieceHash): string {
   return `${hash}.kv`
+}
+
+/** Whether this is written like a piece's hash. */
+export function isPieceHash(text: string): boolean {
+  return PIECE.test(pieceName(text))
 }
 
 /** The hash in a piece file's name; undefined for any other name. */

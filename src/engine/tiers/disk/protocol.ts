@@ -38,7 +38,8 @@ export type ToWorker =
   | { type: 'open'; options: CoreOptions }
   | ({ type: 'write'; id: number } & WriteOrder)
   | { type: 'read'; id: number; meta: PieceMeta; segments: Segment[] }
-  | { type: 'touch'; hashes: PieceHash[] }
+  /** Pieces that were used, and how often since the last message. */
+  | { type: 'touch'; hits: Array<[PieceHash, number]> }
   | { type: 'remove'; hashes: PieceHash[] }
   /** Touches every page of fresh shared memory. */
   | { type: 'warm'; id: number; slab: SharedArrayBuffer }
