@@ -116,7 +116,8 @@ t.test('a model without a template gets ChatML', async t => {
     anchors: [39, 72],
     toolFormat: 'generic',
     thinking: null,
-    rewritten: 0
+    rewritten: 0,
+    drawn: []
   })
 })
 

@@ -1,5 +1,8 @@
 import type { TemplateMessage } from './types.js'
 
+/** Rendering a message costs as much as so many characters (20 to 60 microseconds, however short it is). */
+const messageCost = 1000
+
 /**
  * Finds where a prefix of the conversation ends in the rendered text: after the leading system messages (with the
  * tools), and after user turns and tool results, the last ones first. It is found by rendering the first messages alone: where
@@ -7,7 +10,8 @@ import type { TemplateMessage } from './types.js'
  * history give none.
  *
  * @param prefix renders the first `count` messages without a generation prompt; may throw
- * @param budget most characters to render for this; what one request may cost the server's event loop
+ * @param budget most characters to render for this, a message counting as 1000: what one request may cost the server's
+ *   event loop
  */
 export function findAnchors(
   messages: TemplateMessage[],
@@ -21,7 +25,7 @@ export function findAnchors(
     if (left <= 0) break
     const rendered = attempt(prefix, count)
     if (rendered === undefined) continue
-    left -= rendered.length
+    left -= rendered.length + count * messageCost
     if (rendered.length > 0 && text.startsWith(rendered)) anchors.add(rendered.length)
   }
   return [...anchors].sort((a, b) => a - b)
