@@ -1,3 +1,4 @@
+import { BackendError } from '../engine/backend.js'
 import type { LoadFailure } from '../engine/messages.js'
 
 /** A load that did not come to a working engine. */
@@ -26,4 +27,16 @@ const advice: Record<string, RetryAdvice> = {
 
 export function retryAdvice(failure: LoadFailure): RetryAdvice {
   return advice[failure.code] ?? 'soon'
+}
+
+/** Whether an engine had it that was serving already. */
+export function endedByItself({ code }: LoadFailure): boolean {
+  return code === 'engine_crashed' || code === 'engine_stuck'
+}
+
+/** Why a start failed. */
+export function startFailure(error: unknown): LoadFailure {
+  if (error instanceof LoadFailedError) return error.failure
+  if (error instanceof BackendError) return { code: error.code, message: error.message }
+  return { code: 'engine_error', message: `the engine process cannot be started: ${String(error)}` }
 }

@@ -4,8 +4,11 @@ import type { EngineConfig, EngineStats, LoadFailure } from '../engine/messages.
 import type { VocabularyService } from '../vocabulary/service.js'
 import type { BreakerState } from './breaker.js'
 import { fileSignature } from './bring-up.js'
+import { CachedPlan } from './cached-plan.js'
 import { type Clock, systemClock } from './clock.js'
 import type { DrainResult } from './engine-client.js'
+import { Gate } from './gate.js'
+import type { HostingTimes, ModelOptions } from './hosting-options.js'
 import type { LoadTimes } from './load-times.js'
 import type { Residency, Resident } from './residency.js'
 import { SteadyEngine } from './steady-engine.js'
@@ -21,44 +24,6 @@ import {
 } from './types.js'
 import { Usage } from './usage.js'
 import { openVocabulary } from './vocabulary.js'
-
-/** What a model gets when it is loaded now, and what that takes. */
-export interface ModelPlan {
-  config: EngineConfig
-  /** Bytes of memory: weights, pool, buffers and RAM tier. */
-  bytes: number
-}
-
-export interface ModelOptions {
-  /** Its name in the API. */
-  id: string
-  /** Further names; `*` answers to any name. */
-  aliases?: readonly string[]
-  /** The model's file. */
-  file: string
-  /** Decided anew for every load. May throw a BackendError. */
-  plan(): ModelPlan
-  /** Never unloaded to make room, nor for being idle. */
-  pinned?: boolean
-  /** Unloaded after being idle for so long, milliseconds; 0: never. Overrides those for all models. */
-  ttlMs?: number
-}
-
-/** Milliseconds. */
-export interface HostingTimes {
-  /** How long a caller waits for a model to be loaded. */
-  loadTimeoutMs: number
-  /** Idle time after which a model is unloaded; 0: never. */
-  ttlMs: number
-  /** The same for models that were loaded because a request asked for them. */
-  onDemandTtlMs: number
-}
-
-export const defaultHostingTimes: HostingTimes = {
-  loadTimeoutMs: 120_000,
-  ttlMs: 600_000,
-  onDemandTtlMs: 300_000
-}
 
 /** What a request in flight may take when its model is unloaded under it, which only happens in a race. */
 const evictMs = 30_000
@@ -84,10 +49,10 @@ export class HostedModel implements Model, Resident {
   readonly #clock: Clock
   readonly #usage: Usage
   readonly #fileBytes: number
-  #plan: ModelPlan | null = null
+  readonly #plan: CachedPlan
   #admission: Promise<void> | null = null
   #unloading: Promise<DrainResult> | null = null
-  #gate: { opened: Promise<void>; open(): void } | null = null
+  readonly #gate = new Gate()
   #loadingSince = 0
   /** What was at the file's path when it was last loaded. */
   #loadedFile = ''
@@ -121,7 +86,8 @@ export class HostedModel implements Model, Resident {
     const file = statSync(options.file, { throwIfNoEntry: false })
     this.created = Math.floor((file?.mtimeMs ?? Date.now()) / 1000)
     this.#fileBytes = file?.size ?? 0
-    const spec = { id: options.id, file: options.file, config: () => this.#planned().config }
+    this.#plan = new CachedPlan(() => options.plan(), this.#fileBytes)
+    const spec = { id: options.id, file: options.file, config: () => this.#plan.get().config }
     this.#supervised = new SupervisedModel(spec, supervision)
     supervision.events.on('state', ({ model, from, to }) => {
       if (model === this.#supervised) this.#onState(from, to)
@@ -218,27 +184,18 @@ export class HostedModel implements Model, Resident {
 
   /** @throws ModelUnavailableError when the file cannot be read, or does not say what it takes */
   assertReadable(): void {
-    try {
-      this.#planned()
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
-      throw new ModelUnavailableError({ code: 'load_failed', message }, null)
-    }
+    this.#plan.assertReadable()
   }
 
   /** Bytes it takes, or would take, when loaded; the size of its file when that cannot be told. */
   bytes(): number {
-    try {
-      return this.#planned().bytes
-    } catch {
-      return this.#fileBytes
-    }
+    return this.#plan.bytes()
   }
 
   async engine(): Promise<Engine> {
     if (this.#supervised.state === 'unloaded') this.#onDemand = true
     this.#used()
-    if (this.#supervised.current === null || this.#gate !== null) {
+    if (this.#supervised.current === null || this.#gate.isClosed) {
       await this.#usage.during(this.#inTime(this.#ready({ gated: true, insist: false })))
     } else this.#usage.grant()
     return this.#steady
@@ -249,7 +206,7 @@ export class HostedModel implements Model, Resident {
     await this.#supervised.assertAvailable()
     const known = (await fileSignature(this.file)) === this.#loadedFile ? this.info : null
     try {
-      return await openVocabulary(this.#vocabularies, this.#planned().config, known)
+      return await openVocabulary(this.#vocabularies, this.#plan.get().config, known)
     } catch {
       // A file that cannot be read: the load says what is wrong with it.
       return null
@@ -278,7 +235,7 @@ export class HostedModel implements Model, Resident {
     this.#cancelTtl()
     this.#unloading ??= this.#supervised.drain(options).finally(() => {
       this.#unloading = null
-      this.#plan = null
+      this.#plan.forget()
     })
     return this.#unloading
   }
@@ -297,16 +254,7 @@ export class HostedModel implements Model, Resident {
 
   /** Whoever asks from now on waits until the returned function is called. Requests in flight go on. */
   hold(): () => void {
-    let open = () => {}
-    const opened = new Promise<void>(resolve => {
-      open = resolve
-    })
-    const gate = { opened, open }
-    this.#gate = gate
-    return () => {
-      if (this.#gate === gate) this.#gate = null
-      open()
-    }
+    return this.#gate.close()
   }
 
   /**
@@ -314,14 +262,11 @@ export class HostedModel implements Model, Resident {
    * @throws ModelUnavailableError model_load_timeout
    */
   async opened(): Promise<void> {
-    const opened = async () => {
-      while (this.#gate !== null) await this.#gate.opened
-    }
-    if (this.#gate !== null) await this.#inTime(opened())
+    if (this.#gate.isClosed) await this.#inTime(this.#gate.opened())
   }
 
   get isHeld(): boolean {
-    return this.#gate !== null
+    return this.#gate.isClosed
   }
 
   /** Resolves when no request is in flight, and nobody is about to send one. */
@@ -344,7 +289,7 @@ export class HostedModel implements Model, Resident {
   async #ready({ gated, insist }: { gated: boolean; insist: boolean }): Promise<void> {
     for (;;) {
       if (this.#closed) throw closing()
-      if (gated && this.#gate !== null) await this.#gate.opened
+      if (gated && this.#gate.isClosed) await this.#gate.opened()
       else if (this.#unloading !== null) await this.#unloading
       else if (this.#supervised.current !== null) return
       else {
@@ -379,11 +324,6 @@ export class HostedModel implements Model, Resident {
     return this.#admission
   }
 
-  #planned(): ModelPlan {
-    this.#plan ??= this.#options.plan()
-    return this.#plan
-  }
-
   #onState(from: ModelState, to: ModelState): void {
     if (to === 'loading') {
       this.#loadingSince = this.#clock.now()
@@ -395,7 +335,7 @@ export class HostedModel implements Model, Resident {
       if (from === 'loading') this.#loadTimes.note(this.id, this.#fileBytes, ms)
       this.#armTtl()
     } else if (to === 'unloaded' || (to === 'failed' && !this.#supervised.restarting)) {
-      this.#plan = null
+      this.#plan.forget()
       this.#residency.release(this)
     }
   }

@@ -4,7 +4,8 @@ import { VocabularyService } from '../vocabulary/service.js'
 import { systemClock } from './clock.js'
 import type { DrainResult } from './engine-client.js'
 import type { ModelEvents } from './events.js'
-import { defaultHostingTimes, HostedModel, type HostingTimes, type ModelOptions } from './hosted-model.js'
+import { HostedModel } from './hosted-model.js'
+import { defaultHostingTimes, type HostingTimes, type ModelOptions } from './hosting-options.js'
 import { LoadTimes } from './load-times.js'
 import { Names } from './names.js'
 import { type MemoryUse, Residency } from './residency.js'
@@ -12,7 +13,7 @@ import type { SupervisorOptions } from './supervisor-options.js'
 import { Swapper, type SwapResult } from './swap.js'
 import { type Models, ModelUnavailableError } from './types.js'
 
-export type { ModelOptions, ModelPlan } from './hosted-model.js'
+export type { ModelOptions, ModelPlan } from './hosting-options.js'
 
 export interface ModelsOptions extends Omit<SupervisorOptions, 'entry' | 'events'> {
   /** At least one; nothing is loaded yet. */

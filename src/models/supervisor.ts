@@ -1,4 +1,4 @@
-import { BackendError, type Capabilities, type ModelInfo } from '../engine/backend.js'
+import type { Capabilities, ModelInfo } from '../engine/backend.js'
 import type { EngineConfig, EngineStats, LoadFailure } from '../engine/messages.js'
 import { Backoff } from './backoff.js'
 import { type BreakerState, CircuitBreaker } from './breaker.js'
@@ -6,7 +6,8 @@ import { bringUp, fileSignature, StallWatch } from './bring-up.js'
 import { type Clock, systemClock } from './clock.js'
 import { type DrainResult, EngineClient, type Ready } from './engine-client.js'
 import { describeExit, type EngineExit } from './engine-process.js'
-import { LoadFailedError, type RetryAdvice, retryAdvice } from './failures.js'
+import { endedByItself, startFailure } from './failures.js'
+import { Outage } from './outage.js'
 import { type Bounds, defaultBounds, type ModelSpec, type SupervisorOptions } from './supervisor-options.js'
 import { type Engine, type ModelState, ModelUnavailableError } from './types.js'
 import { Waiters } from './waiters.js'
@@ -30,9 +31,7 @@ export class SupervisedModel {
   #running: EngineConfig | null = null
   #state: ModelState = 'unloaded'
   #progress = 0
-  #failure: LoadFailure | null = null
-  /** Outlives an unload: why the breaker is open. */
-  #lastFailure: LoadFailure | null = null
+  readonly #outage = new Outage()
   #info: ModelInfo | null = null
   #capabilities: Capabilities | null = null
   #stats: EngineStats | null = null
@@ -44,11 +43,7 @@ export class SupervisedModel {
   #attempt = 0
   #readySince = 0
   readonly #waiters = new Waiters()
-  /** How, and from when on (clock time), it goes on after a failure. */
-  #retry: { advice: RetryAdvice; at: number } = { advice: 'soon', at: 0 }
   #cancelRestart: () => void = () => {}
-  /** The model file as it was when loading it failed. */
-  #failedFile = ''
   #draining: Promise<DrainResult> | null = null
   #drainUntil = 0
   #closed = false
@@ -79,7 +74,7 @@ export class SupervisedModel {
   }
 
   get failure(): LoadFailure | null {
-    return this.#failure
+    return this.#outage.failure
   }
 
   get info(): ModelInfo | null {
@@ -109,7 +104,7 @@ export class SupervisedModel {
 
   /** A start is planned, or under way: it takes memory, or will. */
   get restarting(): boolean {
-    return this.#state === 'loading' || (this.#state === 'failed' && this.#retry.advice === 'soon')
+    return this.#state === 'loading' || (this.#state === 'failed' && this.#outage.advice === 'soon')
   }
 
   /** Of the engine process; undefined when there is none. */
@@ -128,20 +123,14 @@ export class SupervisedModel {
    */
   async engine(): Promise<Engine> {
     if (this.#state === 'failed') await this.assertAvailable()
-    if (this.#state === 'failed' && this.#retry.advice === 'soon') return this.#join()
+    if (this.#state === 'failed' && this.#outage.advice === 'soon') return this.#join()
     return this.load()
   }
 
   /** @throws ModelUnavailableError where `engine()` would refuse without trying */
   async assertAvailable(): Promise<void> {
     if (this.#state !== 'failed') return
-    const { advice, at } = this.#retry
-    const waitMs = Math.max(0, at - this.#clock.now())
-    if (advice === 'soon' && waitMs > this.#bounds.patienceMs) throw this.#unavailable(waitMs)
-    if (advice === 'later' && waitMs > 0) throw this.#unavailable(waitMs)
-    if (advice === 'never' && (await fileSignature(this.#spec.file)) === this.#failedFile) {
-      throw this.#unavailable(null)
-    }
+    await this.#outage.assertWorthTrying(this.#spec.file, this.#clock.now(), this.#bounds.patienceMs)
   }
 
   /**
@@ -152,7 +141,7 @@ export class SupervisedModel {
     if (this.#state === 'ready' && this.#client !== null) return this.#client
     if (this.#closed || this.#state === 'draining') throw this.#refusal()
     if (this.#state === 'loading') return this.#join()
-    if (this.#breaker.retryAfterMs > 0) throw this.#unavailable(this.#breaker.retryAfterMs)
+    if (this.#breaker.retryAfterMs > 0) throw this.#outage.refusal(this.#breaker.retryAfterMs)
     const joined = this.#join()
     this.#start()
     return joined
@@ -181,7 +170,8 @@ export class SupervisedModel {
       this.#restartAfter(this.#breaker.retryAfterMs)
       return
     }
-    if (this.#failure !== null && ended.has(this.#failure.code)) this.#restarts++
+    const { failure } = this.#outage
+    if (failure !== null && endedByItself(failure)) this.#restarts++
     this.#progress = 0
     this.#become('loading')
     void this.#bringUp(++this.#attempt)
@@ -200,7 +190,7 @@ export class SupervisedModel {
       )
       if (attempt === this.#attempt) this.#onReady(client, ready)
     } catch (error) {
-      this.#failedFile = await file
+      this.#outage.blame(await file)
       if (attempt !== this.#attempt) return
       this.#client = null
       this.#stats = null
@@ -236,7 +226,7 @@ export class SupervisedModel {
     this.#info = ready.info
     this.#capabilities = ready.capabilities
     this.#running = ready.config
-    this.#failure = null
+    this.#outage.end()
     this.#progress = 1
     this.#readySince = this.#clock.now()
     // A closed breaker keeps its count until the engine has been healthy for a while: a crash on every request counts.
@@ -268,19 +258,15 @@ export class SupervisedModel {
   #explain(failure: LoadFailure, exit: EngineExit): void {
     const message =
       failure.code === 'engine_stuck' ? failure.message : `the engine process ${describeExit(exit)}`
-    const explained = { ...failure, message }
-    if (this.#failure === failure) this.#failure = explained
-    if (this.#lastFailure === failure) this.#lastFailure = explained
+    this.#outage.explain(failure, message)
     this.#options.logger.error({ model: this.id, ...exit }, message)
     this.#options.events.emit('died', { model: this, exit })
   }
 
   #onFailure(failure: LoadFailure): void {
-    this.#failure = failure
-    this.#lastFailure = failure
+    const now = this.#clock.now()
+    const advice = this.#outage.begin(failure, now)
     this.#breaker.failure()
-    const advice = retryAdvice(failure)
-    this.#retry = { advice, at: this.#clock.now() }
     this.#become('failed')
     if (advice === 'soon') {
       const open = this.#breaker.state === 'open'
@@ -288,17 +274,17 @@ export class SupervisedModel {
       return
     }
     const waitMs = advice === 'never' ? null : this.#breaker.openMs
-    this.#retry = { advice, at: this.#clock.now() + (waitMs ?? 0) }
-    this.#waiters.reject(this.#unavailable(waitMs))
+    this.#outage.pauseUntil(now + (waitMs ?? 0))
+    this.#waiters.reject(this.#outage.refusal(waitMs))
   }
 
   #restartAfter(delayMs: number): void {
     const at = this.#clock.now() + delayMs
-    this.#retry = { advice: 'soon', at }
-    this.#options.events.emit('restart', { model: this, delayMs, failure: this.#failure! })
+    this.#outage.restartsAt(at)
+    this.#options.events.emit('restart', { model: this, delayMs, failure: this.#outage.failure! })
     const { since } = this.#waiters
     if (since !== null && at - since > this.#bounds.patienceMs) {
-      this.#waiters.reject(this.#unavailable(delayMs))
+      this.#waiters.reject(this.#outage.refusal(delayMs))
     }
     if (delayMs === 0) this.#start()
     else this.#cancelRestart = this.#clock.after(delayMs, () => this.#start())
@@ -319,7 +305,7 @@ export class SupervisedModel {
     await this.#previousEnded
     this.#client = null
     this.#stats = null
-    this.#failure = null
+    this.#outage.end()
     this.#progress = 0
     this.#become('unloaded')
     return result
@@ -329,7 +315,7 @@ export class SupervisedModel {
     const from = this.#state
     if (from === state) return
     this.#state = state
-    const failure = this.#failure
+    const { failure } = this.#outage
     const { logger, events } = this.#options
     if (state === 'failed') logger.warn({ model: this.id, from, to: state, failure }, failure?.message)
     else logger.info({ model: this.id, from, to: state }, `model ${state}`)
@@ -340,23 +326,8 @@ export class SupervisedModel {
     return this.#waiters.join(this.#clock.now())
   }
 
-  #unavailable(retryAfterMs: number | null): ModelUnavailableError {
-    const failure = this.#failure ??
-      this.#lastFailure ?? { code: 'engine_error', message: 'the model is not available' }
-    return new ModelUnavailableError(failure, retryAfterMs === null ? null : Math.ceil(retryAfterMs))
-  }
-
   #refusal(): ModelUnavailableError {
     const failure = { code: 'draining', message: 'the model is being unloaded' }
     return new ModelUnavailableError(failure, Math.max(1000, Math.ceil(this.#drainUntil - this.#clock.now())))
   }
-}
-
-/** Codes of failures that an engine had which was there already. */
-const ended = new Set(['engine_crashed', 'engine_stuck'])
-
-function startFailure(error: unknown): LoadFailure {
-  if (error instanceof LoadFailedError) return error.failure
-  if (error instanceof BackendError) return { code: error.code, message: error.message }
-  return { code: 'engine_error', message: `the engine process cannot be started: ${String(error)}` }
 }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../../src/models/clock.js'
-import type { ModelOptions } from '../../src/models/hosted-model.js'
+import type { ModelOptions } from '../../src/models/hosting-options.js'
 import type { Logger } from '../../src/models/log.js'
 import { engineConfig } from './messages.js'
 
