@@ -69,6 +69,7 @@ function describe(model: Model) {
     restarts,
     ...(stats
       ? {
+          memory: { engine_rss: stats.memoryBytes },
           pool: stats.pool,
           queue: { running: stats.running, waiting: stats.waiting, waiting_tokens: stats.waitingTokens },
           ...(stats.tiers ? { cache: describeCache(stats) } : {})
