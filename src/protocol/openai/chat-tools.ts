@@ -1,4 +1,6 @@
 /** Which tools a chat request shows to the model, and which of them may be called. */
+import { ConstraintError } from '../../engine/constraint/errors.js'
+import { boundSchema } from '../../engine/constraint/schema-bounds.js'
 import type { ToolCalling } from '../conversation.js'
 import { invalidValue, unsupportedValue } from '../errors.js'
 import type { TemplateTool } from '../template/types.js'
@@ -44,6 +46,7 @@ export function toolUse(
   parallel: boolean | null | undefined
 ): ToolUse {
   if (choice === 'none') return { tools: [], calling: null }
+  tools.forEach(boundParameters)
   if (choice === 'required' && callable.length === 0) {
     throw invalidValue('tool_choice', "'required' needs 'tools'.")
   }
@@ -62,6 +65,17 @@ export function toolUse(
       choice: typeof choice === 'object' ? choice.name : choice,
       parallel: parallel ?? true
     }
+  }
+}
+
+/** Before the chat template walks through it. */
+function boundParameters({ function: { parameters } }: TemplateTool, index: number): void {
+  if (parameters === undefined || parameters === null) return
+  try {
+    boundSchema(parameters, 'parameters')
+  } catch (error) {
+    if (error instanceof ConstraintError) throw invalidValue(`tools.${index}`, `${error.message}.`)
+    throw error
   }
 }
 
