@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Allocation } from './arena.js'
 import { type DiskEntry, type DiskStats, DiskTier } from './disk/disk.js'
 import type { Fault } from './disk/faults.js'
@@ -59,6 +60,8 @@ export interface StoreStats {
   misses: Record<MissReason, number>
 }
 
+/** Touching a slab keeps the worker for 10 ms: reads that somebody waits for go first. */
+const WARM_DELAY_MS = 200
 /** Hashes remembered after eviction, to tell `evicted` from `new`. */
 const REMEMBERED = 16_384
 /** Share of the RAM cap that may wait to be written. */
@@ -96,9 +99,12 @@ export class TierStore {
       grid: this.grid,
       cuttable: this.#cuttable,
       chunkBytes: options.chunkBytes,
-      // Later, since the first slab is made before the worker is there.
+      // Later, since the first slab is made before the worker is there, and others while it is about to read.
       warm: withDisk
-        ? async slab => void (await Promise.resolve().then(() => this.#disk?.warm(slab)))
+        ? async slab => {
+            await sleep(this.#disk ? WARM_DELAY_MS : 0, undefined, { ref: false })
+            await this.#disk?.warm(slab)
+          }
         : undefined,
       onEvict: entry => this.#onEvict(entry)
     })
