@@ -13,6 +13,7 @@ import hostGuard from './plugins/app/host-guard.js'
 import idempotency from './plugins/app/idempotency.js'
 import { watchRoutes } from './plugins/app/method-not-allowed.js'
 import metricsPlugin from './plugins/app/metrics.js'
+import nesting from './plugins/app/nesting.js'
 import queueHeaders from './plugins/app/queue-headers.js'
 import rehearsal, { Validators } from './plugins/app/rehearsal.js'
 import requestId, { newRequestId } from './plugins/app/request-id.js'
@@ -102,6 +103,7 @@ export async function buildApp({
   await app.register(accessLog, { models: registry, logPrompts: config.logPrompts ?? false })
   await app.register(sensible)
   await app.register(hostGuard, { config })
+  await app.register(nesting)
   await app.register(cors, { config })
   await app.register(auth, { config })
   await app.register(rateLimit, { config })

@@ -30,3 +30,9 @@ t.test('every beginning of an object gives a part of it', async () => {
     })
   )
 })
+
+t.test('a long text takes time in proportion to its length', async t => {
+  const begun = performance.now()
+  for (const part of ['[', '{"a":', '{"a":[', '1,']) partialJson(part.repeat(300_000))
+  t.ok(performance.now() - begun < 5000)
+})

@@ -340,7 +340,7 @@ t.test('what is wrong is named as the client has it', async t => {
     message: /'yaml'/
   })
   let deep: object = { type: 'object' }
-  for (let i = 0; i < 2000; i++) deep = { type: 'object', properties: { a: deep } }
+  for (let i = 0; i < 60; i++) deep = { type: 'object', properties: { a: deep } }
   const deepTool = { type: 'function', function: { name: 'x', parameters: deep } }
   t.match(await ask({ tools: [...tools, deepTool] }), { param: 'tools.2', message: /nested deeper than 100/ })
   models.engine.script.verdict = () => ({ kind: 'invalid', param: 'tools/0/parameters/type', message: 'no' })

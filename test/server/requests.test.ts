@@ -135,3 +135,34 @@ t.test('without a rate limit nothing is counted', async t => {
   const { app } = await build(t)
   for (let i = 0; i < 50; i += 1) t.equal((await app.inject('/v1/models')).statusCode, 200)
 })
+
+t.test('what is nested too deeply is a 400, wherever it stands', async t => {
+  const { app } = await build(t)
+  const deep = `${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`
+  const call = { id: '1', type: 'function', function: { name: 'f', arguments: deep } }
+  const messages = [
+    { role: 'user', content: 'x' },
+    { role: 'assistant', tool_calls: [call] },
+    { role: 'tool', tool_call_id: '1', content: 'x' }
+  ]
+  const input = [
+    { role: 'user', content: 'x' },
+    { type: 'function_call', call_id: '1', name: 'f', arguments: deep },
+    { type: 'function_call_output', call_id: '1', output: 'x' }
+  ]
+  const use = `{"type":"tool_use","id":"1","name":"f","input":${deep}}`
+  const schema = `{"type":"json_schema","json_schema":{"name":"x","schema":${deep}}}`
+  for (const [path, body] of [
+    ['/v1/chat/completions', JSON.stringify({ messages })],
+    ['/v1/chat/completions', JSON.stringify({ messages }).replace(/[}]+"/, '"')],
+    ['/v1/responses', JSON.stringify({ input })],
+    ['/v1/messages', `{"max_tokens":3,"messages":[{"role":"user","content":[${use}]}]}`],
+    ['/v1/chat/completions', `{"messages":[{"role":"user","content":"x"}],"response_format":${schema}}`],
+    ['/v1/embeddings', deep]
+  ] as const) {
+    const headers = { 'content-type': 'application/json' }
+    const reply = await app.inject({ method: 'POST', url: path, payload: body, headers })
+    t.equal(reply.statusCode, 400, path)
+    t.match(reply.json().error.message, /nested deeper than 200 levels/, path)
+  }
+})

@@ -19,11 +19,27 @@ export function partialJson(text: string): unknown {
 
 /** The longest first: with its last string closed, then without whatever follows the last complete value. */
 function completions(text: string): string[] {
+  const { open, inString, escapedFrom, safe } = scan(text)
+  const kept = escapedFrom >= 0 ? text.slice(0, escapedFrom) : text
+  const before = text.slice(0, safe)
+  return [`${kept}${inString ? '"' : ''}${closing(open)}`, before + closing(scan(before).open)]
+}
+
+interface Scanned {
+  /** What closes the objects and arrays that are open. */
+  open: string[]
+  inString: boolean
+  /** Where an escape sequence begins that is not complete; -1: none. */
+  escapedFrom: number
+  /** Up to here the text can be closed. */
+  safe: number
+}
+
+function scan(text: string): Scanned {
   const open: string[] = []
   let inString = false
   let escapedFrom = -1
-  /** Up to here the text can be closed, with these brackets. */
-  let safe = ''
+  let safe = 0
   for (let at = 0; at < text.length; at++) {
     const char = text[at] as string
     if (inString) {
@@ -33,20 +49,19 @@ function completions(text: string): string[] {
       } else if (char === '\\') escapedFrom = at
       else if (char === '"') {
         inString = false
-        // After a key this is no JSON yet; the parser tells.
-        if (open.at(-1) === ']') safe = text.slice(0, at + 1) + closing(open)
+        // In an object it may have been a key.
+        if (open.at(-1) === ']') safe = at + 1
       }
     } else if (char === '"') inString = true
     else if (char === '{' || char === '[') {
       open.push(char === '{' ? '}' : ']')
-      safe = text.slice(0, at + 1) + closing(open)
+      safe = at + 1
     } else if (char === '}' || char === ']') {
       open.pop()
-      safe = text.slice(0, at + 1) + closing(open)
-    } else if (char === ',') safe = text.slice(0, at) + closing(open)
+      safe = at + 1
+    } else if (char === ',') safe = at
   }
-  const kept = escapedFrom >= 0 ? text.slice(0, escapedFrom) : text
-  return [`${kept}${inString ? '"' : ''}${closing(open)}`, safe]
+  return { open, inString, escapedFrom, safe }
 }
 
 function closing(open: readonly string[]): string {

@@ -1,3 +1,4 @@
+import { nestedDeeper } from '../nesting.js'
 import { type AnswerOptions, createAnswerParser } from '../tools/parser.js'
 import { partialJson } from './partial-json.js'
 
@@ -29,5 +30,6 @@ function reading(text: string, options: AnswerOptions): string {
  * them back as the object that was written so far.
  */
 export function canonicalJson(text: string): string {
-  return JSON.stringify(partialJson(text) ?? {})
+  const value = partialJson(text) ?? {}
+  return nestedDeeper(value) ? '{}' : JSON.stringify(value)
 }

@@ -4,6 +4,7 @@ import type { RequestEvent, RequestUsage } from '../../engine/messages.js'
 import { checkDemandedJson, type DemandedJson } from '../answer/demanded-json.js'
 import { partialJson } from '../answer/partial-json.js'
 import type { AnswerReader, ReadChoice } from '../answer/reader.js'
+import { nestedDeeper } from '../nesting.js'
 import { type PrefixSource, prefixSource } from '../prefix-source.js'
 
 export type StopReason = 'end_turn' | 'max_tokens' | 'stop_sequence' | 'tool_use'
@@ -63,7 +64,7 @@ export function signature(thinking: string): string {
 /** Input is an object; when the answer was cut off within it, as much of it as was written. */
 export function toInput(json: string): unknown {
   const value = partialJson(json)
-  return typeof value === 'object' && value !== null ? value : {}
+  return typeof value === 'object' && value !== null && !nestedDeeper(value) ? value : {}
 }
 
 /** Takes a request's events in order; `failed` and refusing verdicts are its user's affair. */

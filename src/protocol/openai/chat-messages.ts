@@ -1,6 +1,7 @@
 /** A chat request's messages, as chat templates expect them. */
 import { partialJson } from '../answer/partial-json.js'
-import { invalidValue, unsupportedValue } from '../errors.js'
+import { ApiError, invalidValue, unsupportedValue } from '../errors.js'
+import { mostLevels, nestedDeeper } from '../nesting.js'
 import type { TemplateMessage, TemplateToolCall } from '../template/types.js'
 import type { ChatMessage } from './schema/content.js'
 
@@ -76,12 +77,18 @@ export function parseArguments(text: string, name: string): unknown {
   if (text.trim() === '') return {}
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null) return value
-  } catch {
+    if (typeof value === 'object' && value !== null) return bounded(value, name)
+  } catch (error) {
+    if (error instanceof ApiError) throw error
     const part = partialJson(text)
-    return typeof part === 'object' && part !== null ? part : text
+    return typeof part === 'object' && part !== null ? bounded(part, name) : text
   }
   throw invalidValue(name, 'the JSON must be an object.')
+}
+
+function bounded(value: object, name: string): object {
+  if (nestedDeeper(value)) throw invalidValue(name, `the JSON is nested deeper than ${mostLevels} levels.`)
+  return value
 }
 
 function joinText(content: Content, path: string): string {
