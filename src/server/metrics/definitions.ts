@@ -270,6 +270,21 @@ export const definitions = {
     help: 'Circuit breaker around the loads of a model: 1 for the state it is in (closed, open, half_open).',
     labels: ['model_name', 'state']
   },
+  model_breaker_changes_total: {
+    type: 'counter',
+    help: 'How often the circuit breaker of a model went into a state.',
+    labels: ['model_name', 'state']
+  },
+  model_state: {
+    type: 'gauge',
+    help: 'State of a model: 1 for the one it is in (unloaded, loading, ready, draining, failed).',
+    labels: ['model_name', 'state']
+  },
+  model_state_changes_total: {
+    type: 'counter',
+    help: 'How often a model went into a state.',
+    labels: ['model_name', 'state']
+  },
   engine_restarts_total: {
     type: 'counter',
     help: 'Engine processes started again after one had ended unexpectedly.',

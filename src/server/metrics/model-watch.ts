@@ -13,6 +13,9 @@ export class WatchedModel {
   /** By result. */
   readonly loads = new Map<string, number>()
   readonly verifications = new Map<string, number>()
+  /** By the state that was gone into. */
+  readonly stateChanges = new Map<string, number>()
+  readonly breakerChanges = new Map<string, number>()
   readonly loadTimes: FixedHistogram
   readonly verificationTimes: FixedHistogram
   #loadingSince = 0
@@ -23,6 +26,7 @@ export class WatchedModel {
   }
 
   state({ from, to, failure }: Omit<ModelEvents['state'][0], 'model'>): void {
+    countUp(this.stateChanges, to)
     if (to === 'loading') {
       this.totals.restarted()
       this.#loadingSince = performance.now()
@@ -47,7 +51,9 @@ export function watchModels(
   const onState = (event: ModelEvents['state'][0]) => find(event.model.id).state(event)
   const onStats = ({ model, stats }: ModelEvents['stats'][0]) => find(model.id).totals.read(stats)
   const onBreaker = ({ model, to }: ModelEvents['breaker'][0]) => {
-    find(model.id).breaker = to
+    const watched = find(model.id)
+    watched.breaker = to
+    countUp(watched.breakerChanges, to)
   }
   const onVerified = ({ model, ok, ms }: ModelEvents['verified'][0]) => find(model.id).verified(ok, ms)
   events.on('state', onState).on('stats', onStats).on('breaker', onBreaker).on('verified', onVerified)

@@ -15,6 +15,7 @@ export interface ModelEntry {
 }
 
 const breakerStates = ['closed', 'half_open', 'open'] as const
+const modelStates = ['unloaded', 'loading', 'ready', 'draining', 'failed'] as const
 const rejections = ['queue', 'queued_tokens', 'pool', 'too_long', 'draining', 'invalid']
 
 /** Where each metric about models is read when somebody asks. What never happened is 0, not absent, where possible. */
@@ -55,6 +56,10 @@ export function modelSources(all: () => ModelEntry[]): Sources {
       model_verifications_total: by('result', ({ watched }) =>
         atLeast(['success', 'failure'], watched.verifications)
       ),
+      model_state_changes_total: by('state', ({ watched }) => atLeast(modelStates, watched.stateChanges)),
+      model_breaker_changes_total: by('state', ({ watched }) =>
+        atLeast(breakerStates, watched.breakerChanges)
+      ),
       engine_restarts_total: each(({ watched }) => watched.totals.restarts.total)
     },
     gauges: {
@@ -74,6 +79,9 @@ export function modelSources(all: () => ModelEntry[]): Sources {
       models_loaded: () => [{ labels: {}, value: all().filter(({ state }) => state === 'ready').length }],
       model_breaker_state: by('state', ({ watched }) =>
         breakerStates.map(state => [state, state === watched.breaker ? 1 : 0] as const)
+      ),
+      model_state: by('state', entry =>
+        modelStates.map(state => [state, state === entry.state ? 1 : 0] as const)
       ),
       engine_resident_memory_bytes: each(({ stats }) => stats?.memoryBytes ?? 0)
     },

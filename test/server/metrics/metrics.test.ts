@@ -181,6 +181,11 @@ t.test('what the engine reports, over restarts, loads and failures', async t => 
   t.equal(total(down, 'octavo_model_verification_seconds_sum'), 0.02)
   t.equal(total(down, 'octavo_model_breaker_state', 'state="open"'), 1)
   t.equal(total(down, 'octavo_model_breaker_state'), 1)
+  t.equal(total(down, 'octavo_model_breaker_changes_total', 'state="open"'), 1)
+  t.equal(total(down, 'octavo_model_breaker_changes_total'), 1)
+  t.equal(total(down, 'octavo_model_state', 'state="failed"'), 1)
+  t.equal(total(down, 'octavo_model_state'), 1)
+  t.equal(total(down, 'octavo_model_state_changes_total', 'state="failed"'), 2)
   t.equal(total(down, 'octavo_engine_restarts_total', model), 1)
 
   emitter.emit('state', { ...named, from: 'failed', to: 'loading' })
