@@ -31,7 +31,7 @@ export class PoolTrim {
   afterStep(scratch: number): void {
     const { scheduler } = this
     this.highest = Math.max(this.highest, scheduler.usedCells)
-    if (!scheduler.running.some(stream => stream.decoding)) return
+    if (scheduler.running.length === 0) return
     const { cache } = scheduler
     const idle = cache.idleCells()
     const spare = Math.max(LEAST_IDLE, (scheduler.usedCells - idle) / 8)
