@@ -37,7 +37,12 @@ async function startRedis(t: Test): Promise<{ url: string; end(): Promise<void> 
 t.test('two servers count together in a real Redis, and refuse nobody when it is gone', { skip }, async t => {
   const redis = await startRedis(t)
   const options = { rateLimit: 4, rateLimitRedis: redis.url }
+  const warnings: string[] = []
   const servers = [await build(t, options), await build(t, options)]
+  for (const { app } of servers) {
+    app.log.warn = ((_error: object, message: string) =>
+      warnings.push(message)) as unknown as typeof app.log.warn
+  }
   const ask = async (server: number) => servers[server]!.app.inject({ method: 'GET', url: '/v1/models' })
   // The client connects when it is made, and is asked for nothing before that.
   for (let i = 0; i < 100 && (await ask(0)).headers['x-ratelimit-limit'] === undefined; i++)
@@ -58,4 +63,6 @@ t.test('two servers count together in a real Redis, and refuse nobody when it is
   t.equal((await servers[0]!.app.inject('/health')).statusCode, 200, 'health is exempt')
   await redis.end()
   t.equal((await ask(0)).statusCode, 200, 'without Redis nobody is refused')
+  await new Promise(resolve => setTimeout(resolve, 500))
+  t.equal(warnings.length, 2, 'each server says so once')
 })

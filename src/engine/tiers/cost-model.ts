@@ -18,6 +18,8 @@ export interface CostFigures {
 
 /** A restore must promise to be this much cheaper: what it brings still has to be attached. */
 const MARGIN = 0.9
+/** Restores of a tier before one is refused: the first ones pay for what is used for the first time. */
+const FEWEST = 8
 /** After so many refusals in a row one restore is tried, or a wrong opinion would never change. */
 const TRY_EVERY = 32
 
@@ -68,7 +70,7 @@ export class CostModel {
     if (tokens <= 0) return false
     const restore = this.restoreMs(tier, bytes)
     const compute = this.computeMs(tokens, depth)
-    if (restore === null || compute === null) return true
+    if (restore === null || compute === null || this.#restore[tier].samples < FEWEST) return true
     const state = this.#refusals[tier]
     if (restore < compute * MARGIN) {
       state.inRow = 0

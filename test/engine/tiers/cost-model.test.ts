@@ -89,3 +89,12 @@ t.test('a tier that was found slow is tried again now and then', async t => {
   for (let i = 0; i < 48; i++) costs.observeRestore('disk', 1_000_000, 1)
   t.ok(costs.worthRestoring(20, 0, 'disk', 1_000_000))
 })
+
+t.test('the first restores, slow as first ones are, refuse nothing', async t => {
+  const costs = new CostModel()
+  for (let i = 0; i < 8; i++) costs.observeCompute(256, 256 * i, 100)
+  costs.observeRestore('disk', 1_000_000, 900)
+  t.equal(costs.worthRestoring(256, 0, 'disk', 1_000_000), true)
+  for (let i = 0; i < 7; i++) costs.observeRestore('disk', 1_000_000, 900)
+  t.equal(costs.worthRestoring(256, 0, 'disk', 1_000_000), false, 'eight of them are an opinion')
+})

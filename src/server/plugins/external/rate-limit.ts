@@ -5,7 +5,7 @@ import type { ServerOptions } from '../../options.js'
 
 /** What is used of ioredis, and handed on to @fastify/rate-limit. */
 export interface RedisClient {
-  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'error' | 'ready', listener: (error: Error) => void): unknown
   quit(): Promise<unknown>
   disconnect(): void
 }
@@ -44,7 +44,17 @@ export default fp<{ config: ServerOptions; loadRedis?: () => Promise<RedisConstr
         maxRetriesPerRequest: 1,
         enableOfflineQueue: false
       })
-      client.on('error', error => app.log.warn({ err: error }, 'the Redis of the rate limit'))
+      // It tries again many times a second, and each time it fails is an event.
+      let down = false
+      client.on('error', error => {
+        if (!down)
+          app.log.warn({ err: error }, 'the Redis of the rate limit cannot be reached: nobody is refused')
+        down = true
+      })
+      client.on('ready', () => {
+        if (down) app.log.info('the Redis of the rate limit is there again')
+        down = false
+      })
       app.addHook('onClose', async () => {
         await client.quit().catch(() => client.disconnect())
       })
