@@ -114,6 +114,7 @@ export class HostedModel implements Model, Resident {
   get loading(): LoadStatus | null {
     const { state, restarting } = this.#supervised
     const estimatedMs = this.#loadTimes.estimate(this.id, this.#fileBytes)
+    if (this.#gate.isClosed) return { state: 'waiting', progress: 0, estimatedMs }
     if (state === 'loading') {
       const spent = this.#clock.now() - this.#loadingSince
       // One that has taken longer than was thought will take some more.
@@ -147,6 +148,10 @@ export class HostedModel implements Model, Resident {
 
   get breaker(): BreakerState {
     return this.#supervised.breaker
+  }
+
+  get full(): boolean {
+    return this.#supervised.current?.full === true
   }
 
   /** Of the engine process; undefined when there is none. */

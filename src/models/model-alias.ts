@@ -62,6 +62,10 @@ export class ModelAlias implements Model {
     return this.#target().breaker
   }
 
+  get full(): boolean {
+    return this.#target().full
+  }
+
   async engine(): Promise<Engine> {
     for (;;) {
       const target = this.#target()

@@ -53,7 +53,10 @@ export interface Vocabulary extends TokenizingEngine {
 
 export type ModelState = 'unloaded' | 'loading' | 'ready' | 'draining' | 'failed'
 
-/** How a load is getting on. `waiting`: for other models to make room; `restarting`: in the pause after a crash. */
+/**
+ * How a load is getting on. `waiting`: for other models to make room, or for a swap to be over; `restarting`: in the
+ * pause after a crash.
+ */
 export interface LoadStatus {
   state: 'waiting' | 'loading' | 'restarting'
   /** 0..1 */
@@ -73,7 +76,7 @@ export interface Model {
   readonly state: ModelState
   /** 0..1 while loading. */
   readonly progress: number
-  /** null unless the model is on its way to being ready. */
+  /** null unless the model is on its way to being ready for new requests. */
   readonly loading: LoadStatus | null
   readonly failure: LoadFailure | null
   /** Known once it has been loaded for the first time. */
@@ -84,6 +87,8 @@ export interface Model {
   readonly restarts: number
   /** Left out where nothing supervises the engine. */
   readonly breaker?: BreakerState
+  /** See `Engine.full`; asking for it is no use of the model. Left out: the engine has to be asked. */
+  readonly full?: boolean
   /**
    * The engine, loaded if need be; all callers share one load, and wait for it no longer than the load timeout.
    * @throws ModelUnavailableError (failure, retryAfterMs) when it cannot be loaded now, or not in time.

@@ -108,6 +108,23 @@ t.test('with memory for one', async t => {
     t.equal((await waiting).json.model, 'new')
   })
 
+  t.test('who waits for a swap is told so, or turned away when he wants that', async t => {
+    t.equal((await ask(serving, { from: 'new', to: 'old' }, swap)).status, 200)
+    const running = await flowing(serving, 'patience', { model: 'chat' })
+    const swapping = ask(serving, { from: 'old', to: 'new' }, swap)
+    await until('held back', () => old.isHeld)
+    const hello = chat('Hello', { model: 'chat' })
+    const refused = await ask(serving, hello, { headers: { 'x-octavo-wait': '0' } })
+    t.equal(refused.status, 503)
+    t.equal(refused.json.error?.code, 'model_loading')
+    const waiting = await stream(serving, hello, { 'x-octavo-events': '1' })
+    await until('told', () => /"state":"waiting"/.test(waiting.text()))
+    t.ok(old.isHeld, 'before the swap is over')
+    t.equal((await swapping).status, 200)
+    t.same([await running.end, await waiting.end], ['done', 'done'])
+    t.match(waiting.text(), /"model":"new"/)
+  })
+
   t.test('and back, under streams and new requests: all are answered', async t => {
     const streams = await Promise.all(
       Array.from({ length: 4 }, (_, i) => flowing(serving, `${i}`, { model: 'chat', max_tokens: 200 }))

@@ -28,7 +28,8 @@ export async function readyEngine(
   keepAliveMs: number,
   examine?: Examination
 ): Promise<Engine> {
-  if (model.state === 'ready') return model.engine()
+  // One that is ready may hold new requests back, for a swap.
+  if (model.state === 'ready' && model.loading === null) return model.engine()
   const { request, raw } = reply
   if (examine !== undefined) await examineBeforehand(model, examine)
   if (raw.destroyed) throw new ClientGoneError()

@@ -22,7 +22,8 @@ export default fp<{ models: Models }>(
       if (request.headers['idempotency-key'] !== undefined) return
       const { model: name } = request.body as { model?: unknown }
       const model = models.find(typeof name === 'string' ? name : undefined)
-      if (model?.state !== 'ready') return
+      // A model that holds new requests back, for a swap, is not asked: the route waits for it as its client wants.
+      if (model?.state !== 'ready' || model.loading !== null || model.full === false) return
       const engine = await model.engine()
       if (engine.full !== true) return
       await newsOfLeaving()
