@@ -8,19 +8,12 @@ import { PoolTiers } from '../tiers/pool-tiers.js'
 import type { TierStore } from '../tiers/store.js'
 import { boundariesOf } from './boundaries.js'
 import { ReproducibleShapes } from './chunking.js'
-import { DecodeSplit } from './decode-split.js'
 import { PoolTrim } from './pool-trim.js'
-import { leaderFor, sharePromptRows } from './prompt-shares.js'
+import { leaderFor } from './prompt-shares.js'
 import { StepBudget } from './step-budget.js'
-import type { StepShape } from './step-cost.js'
-import { type Chunk, rowsOf, type StepPlan } from './step-plan.js'
+import { StepComposer } from './step-composer.js'
+import { type Chunk, type StepPlan, shapeOf } from './step-plan.js'
 import type { Stream } from './stream.js'
-
-/** Logits that are read within one step, rows times vocabulary: about 10 ns each. */
-const LOGITS_READ = 4e6
-
-/** Mean position of running streams' rows up to which they are decoded apart from prompts on a CPU. */
-const SHALLOW = 1024
 
 export interface SchedulerOptions {
   /** Most running streams. */
@@ -56,7 +49,7 @@ export class Scheduler {
   tiers: PoolTiers | null = null
   private trim: PoolTrim | null = null
   private readonly shapes: ReproducibleShapes
-  private readonly split: DecodeSplit
+  private readonly composer: StepComposer
   private readonly justStarted: Stream[] = []
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
 
@@ -64,7 +57,7 @@ export class Scheduler {
     private readonly backend: Backend,
     private readonly options: SchedulerOptions
   ) {
-    const { sequenceIds, batchRows, smallDecodeMs } = backend.capabilities
+    const { sequenceIds, batchRows } = backend.capabilities
     this.ids = new SequenceIds(sequenceIds)
     this.cache = new PrefixCache(backend, this.ids, options.now)
     const { memory } = backend.capabilities
@@ -79,17 +72,8 @@ export class Scheduler {
       targetMs: options.targetMs,
       idleTargetMs: options.idleTargetMs
     })
-    this.split = new DecodeSplit(smallDecodeMs ?? [])
     this.shapes = new ReproducibleShapes(batchRows, Math.min(backend.capabilities.invariantRows, batchRows))
-  }
-
-  /**
-   * On a CPU prompt rows go over tiles of cells, and skip a tile that none of 64 rows looks at; rows of other streams
-   * among them make every tile count. Running streams that are not deep then have a decode of their own in each step;
-   * deep ones gain more from the tiles (docs/performance.md).
-   */
-  private decodesApart({ rows, depth }: StepShape): boolean {
-    return this.backend.info.device === 'CPU' && depth < rows * SHALLOW
+    this.composer = new StepComposer(backend, this.budget, this.shapes)
   }
 
   /** Puts RAM and disk below the pool. `awaken` is called when something arrives between steps. */
@@ -173,9 +157,10 @@ export class Scheduler {
     }
     this.restore()
     for (;;) {
-      const plan = this.compose()
-      if (plan.batches.length > 0) return plan
-      if (!this.running.some(stream => this.wantsRows(stream))) return null
+      const active = this.running.filter(stream => this.wantsRows(stream))
+      const batches = this.composer.compose(active, this.roomFor(active))
+      if (batches.length > 0) return { batches }
+      if (active.length === 0) return null
       const victim = this.victim()
       if (!victim) return null
       this.preempt(victim)
@@ -335,61 +320,12 @@ export class Scheduler {
     return lengths
   }
 
-  /** Batches for this step within the free cells. */
-  private compose(): StepPlan {
-    const active = this.running.filter(stream => this.wantsRows(stream))
-    const { batchRows } = this.backend.capabilities
+  /** Free cells for a step of these streams, after evicting what it takes for a full one. */
+  private roomFor(active: readonly Stream[]): number {
     const wanted = active.reduce((rows, stream) => rows + stream.behind, 0)
-    const goal = Math.min(wanted, batchRows + active.length)
-    let free = this.cells - this.usedCells
-    if (free < goal && !this.appendOnly) free += this.prefixes.evict(goal - free)
-
-    const batches: Chunk[][] = []
-    const add = (batch: Chunk[]) => {
-      if (batch.length === 0) return
-      free -= rowsOf(batch)
-      batches.push(batch)
-    }
-    // A prompt whose logits are wanted, one at a time: a batch has few outputs, and each costs time to read.
-    const reader = active.find(stream => stream.reads)
-    const reproducible = active.filter(stream => stream.reproducible && !stream.reads)
-    const others = active.filter(stream => !stream.reproducible && !stream.reads)
-    for (const batch of this.batchesFor(others, batchRows, free)) add(batch)
-    // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
-    if (this.shapes.shared) add(this.batchesFor(reproducible, this.shapes.invariantRows, free).flat())
-    else
-      for (const stream of reproducible)
-        add(chunkOf(stream, this.shapes.chunk(stream, Math.min(batchRows, free))))
-    if (reader) add(chunkOf(reader, this.readerRows(reader, free)))
-    return { batches }
-  }
-
-  /** Rows of a prompt whose logits are wanted: as many as can be read within some tens of milliseconds. */
-  private readerRows(stream: Stream, free: number): number {
-    const { batchRows, outputRows } = this.backend.capabilities
-    const most = Math.min(free, batchRows, outputRows)
-    if (stream.reproducible && !this.shapes.shared) return this.shapes.chunk(stream, most)
-    const readable = Math.max(8, Math.floor(LOGITS_READ / this.backend.info.vocabularySize))
-    const rows = Math.min(stream.behind, most, readable)
-    return stream.reproducible ? Math.min(rows, this.shapes.invariantRows) : rows
-  }
-
-  /** Running streams' next tokens, then prompts within the step's budget: in one batch, or in two. */
-  private batchesFor(streams: readonly Stream[], mostRows: number, free: number): Chunk[][] {
-    const room = Math.min(mostRows, free)
-    const decodes = streams
-      .filter(stream => stream.decoding)
-      .slice(0, Math.max(0, room))
-      .flatMap(stream => chunkOf(stream, 1))
-    const waiting = streams.filter(stream => !stream.decoding)
-    if (waiting.length === 0) return this.split.divide(decodes)
-    const shape = shapeOf(decodes)
-    const apart = this.decodesApart(shape)
-    const depth = Math.max(...waiting.map(stream => stream.computed))
-    const wanted = this.budget.promptRows(shape, depth, apart)
-    const shares = sharePromptRows(waiting, Math.min(wanted, Math.max(0, room - decodes.length)))
-    const prompts = waiting.flatMap((stream, i) => chunkOf(stream, shares[i] as number))
-    return apart ? [...this.split.divide(decodes), prompts] : [[...decodes, ...prompts]]
+    const goal = Math.min(wanted, this.backend.capabilities.batchRows + active.length)
+    const free = this.cells - this.usedCells
+    return free < goal && !this.appendOnly ? free + this.prefixes.evict(goal - free) : free
   }
 
   /** Who gives way: one whose client takes no data, then the lowest priority, then the newest. Never the only one. */
@@ -435,18 +371,6 @@ export class Scheduler {
     stream.computed = 0
     if (!this.appendOnly) this.graveyard.clear()
   }
-}
-
-function chunkOf(stream: Stream, count: number): Chunk[] {
-  if (count <= 0) return []
-  return [{ stream, from: stream.computed, count, output: stream.computed + count === stream.tokens.length }]
-}
-
-/** Rows of a batch, and the depth they look back on. */
-export function shapeOf(chunks: readonly Chunk[]): StepShape {
-  let depth = 0
-  for (const { from, count } of chunks) depth += count * (from + count / 2)
-  return { rows: rowsOf(chunks), depth }
 }
 
 function remove(list: Stream[], stream: Stream): boolean {

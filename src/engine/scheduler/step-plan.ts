@@ -1,3 +1,4 @@
+import type { StepShape } from './step-cost.js'
 import type { Stream } from './stream.js'
 
 /** The tokens [from, from + count) of a stream, to be computed in one step. */
@@ -16,4 +17,11 @@ export interface StepPlan {
 
 export function rowsOf(chunks: readonly Chunk[]): number {
   return chunks.reduce((rows, chunk) => rows + chunk.count, 0)
+}
+
+/** Rows of a batch, and the depth they look back on. */
+export function shapeOf(chunks: readonly Chunk[]): StepShape {
+  let depth = 0
+  for (const { from, count } of chunks) depth += count * (from + count / 2)
+  return { rows: rowsOf(chunks), depth }
 }

@@ -1,0 +1,98 @@
+import type { Backend } from '../backend.js'
+import type { ReproducibleShapes } from './chunking.js'
+import { DecodeSplit } from './decode-split.js'
+import { sharePromptRows } from './prompt-shares.js'
+import type { StepBudget } from './step-budget.js'
+import type { StepShape } from './step-cost.js'
+import { type Chunk, rowsOf, shapeOf } from './step-plan.js'
+import type { Stream } from './stream.js'
+
+/** Mean position of running streams' rows up to which they are decoded apart from prompts on a CPU. */
+const SHALLOW = 1024
+
+/** Logits that are read within one step, rows times vocabulary: about 10 ns each. */
+const LOGITS_READ = 4e6
+
+/** Divides the rows of a step among streams, and into batches. */
+export class StepComposer {
+  private readonly split: DecodeSplit
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly budget: StepBudget,
+    private readonly shapes: ReproducibleShapes
+  ) {
+    this.split = new DecodeSplit(backend.capabilities.smallDecodeMs ?? [])
+  }
+
+  /**
+   * The batches of a step, in their order.
+   *
+   * @param active streams with something to compute.
+   * @param room free cells: most rows of all batches together.
+   */
+  compose(active: readonly Stream[], room: number): Chunk[][] {
+    const { batchRows } = this.backend.capabilities
+    let free = room
+    const batches: Chunk[][] = []
+    const add = (batch: Chunk[]) => {
+      if (batch.length === 0) return
+      free -= rowsOf(batch)
+      batches.push(batch)
+    }
+    // A prompt whose logits are wanted, one at a time: a batch has few outputs, and each costs time to read.
+    const reader = active.find(stream => stream.reads)
+    const reproducible = active.filter(stream => stream.reproducible && !stream.reads)
+    const others = active.filter(stream => !stream.reproducible && !stream.reads)
+    for (const batch of this.batchesFor(others, batchRows, free)) add(batch)
+    // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
+    if (this.shapes.shared) add(this.batchesFor(reproducible, this.shapes.invariantRows, free).flat())
+    else
+      for (const stream of reproducible)
+        add(chunkOf(stream, this.shapes.chunk(stream, Math.min(batchRows, free))))
+    if (reader) add(chunkOf(reader, this.readerRows(reader, free)))
+    return batches
+  }
+
+  /** Rows of a prompt whose logits are wanted: as many as can be read within some tens of milliseconds. */
+  private readerRows(stream: Stream, free: number): number {
+    const { batchRows, outputRows } = this.backend.capabilities
+    const most = Math.min(free, batchRows, outputRows)
+    if (stream.reproducible && !this.shapes.shared) return this.shapes.chunk(stream, most)
+    const readable = Math.max(8, Math.floor(LOGITS_READ / this.backend.info.vocabularySize))
+    const rows = Math.min(stream.behind, most, readable)
+    return stream.reproducible ? Math.min(rows, this.shapes.invariantRows) : rows
+  }
+
+  /** Running streams' next tokens, then prompts within the step's budget: in one batch, or in two. */
+  private batchesFor(streams: readonly Stream[], mostRows: number, free: number): Chunk[][] {
+    const room = Math.min(mostRows, free)
+    const decodes = streams
+      .filter(stream => stream.decoding)
+      .slice(0, Math.max(0, room))
+      .flatMap(stream => chunkOf(stream, 1))
+    const waiting = streams.filter(stream => !stream.decoding)
+    if (waiting.length === 0) return this.split.divide(decodes)
+    const shape = shapeOf(decodes)
+    const apart = this.decodesApart(shape)
+    const depth = Math.max(...waiting.map(stream => stream.computed))
+    const wanted = this.budget.promptRows(shape, depth, apart)
+    const shares = sharePromptRows(waiting, Math.min(wanted, Math.max(0, room - decodes.length)))
+    const prompts = waiting.flatMap((stream, i) => chunkOf(stream, shares[i] as number))
+    return apart ? [...this.split.divide(decodes), prompts] : [[...decodes, ...prompts]]
+  }
+
+  /**
+   * On a CPU prompt rows go over tiles of cells, and skip a tile that none of 64 rows looks at; rows of other streams
+   * among them make every tile count. Running streams that are not deep then have a decode of their own in each step;
+   * deep ones gain more from the tiles (docs/performance.md).
+   */
+  private decodesApart({ rows, depth }: StepShape): boolean {
+    return this.backend.info.device === 'CPU' && depth < rows * SHALLOW
+  }
+}
+
+function chunkOf(stream: Stream, count: number): Chunk[] {
+  if (count <= 0) return []
+  return [{ stream, from: stream.computed, count, output: stream.computed + count === stream.tokens.length }]
+}
