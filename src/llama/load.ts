@@ -327,7 +327,7 @@ function capabilitiesOf(
   const window = Math.max(0, f.llama_model_n_swa(model))
   return {
     layout: 'unified',
-    sharesCells: true,
+    sharesCells: !wholeCopyArchitectures.has(info.architecture),
     joinsBlobs: !f.llama_model_is_recurrent(model),
     memory: memoryKind(f, model, window),
     window,

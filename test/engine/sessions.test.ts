@@ -60,3 +60,18 @@ t.test('followers survive their leader', async t => {
   t.ok(harness.engine.stats().counters.promptTokens < 300, 'what the leader computed was inherited')
   await harness.stop()
 })
+
+t.test('nobody waits for a prefix that its stream will not leave behind', async t => {
+  const backend = new SimulatedBackend({ cells: 2048, batchRows: 16 })
+  const harness = await EngineHarness.start(backend, { parallel: 8 })
+  const shared = Array.from({ length: 200 }, (_, i) => 1 + (i % 90))
+  const alone = harness.submit(request([...shared, 1], { reproducible: true, maxTokens: 4 }))
+  const other = harness.submit(request([...shared, 2], { maxTokens: 4 }))
+  for (let i = 0; i < 12; i++) await new Promise(resolve => setImmediate(resolve))
+  t.equal(harness.engine.scheduler.running.length, 2, 'both run')
+  const outcomes = await harness.guard(Promise.all([alone.done, other.done]))
+  for (const [i, outcome] of outcomes.entries()) {
+    t.equal(outcome.text[0], Buffer.from(expectedAnswer([...shared, i + 1], 4)).toString())
+  }
+  await harness.stop()
+})

@@ -259,7 +259,8 @@ export class Scheduler {
     const limit = this.shapes.attachLimit(stream)
     const shares = this.shares(stream)
     const cached = shares ? this.prefixes.matchLength(stream.salt, stream.tokens, limit) : 0
-    if (shares && leaderFor(stream, this.running, cached, limit, this.lengthsOf(stream))) return 'passed_over'
+    const leaders = this.running.filter(other => this.shares(other))
+    if (shares && leaderFor(stream, leaders, cached, limit, this.lengthsOf(stream))) return 'passed_over'
     // What it attaches to may be idle now and will not be: that cannot be evicted to make room for the rest.
     const pinned = shares ? this.prefixes.pinnedLength(stream.salt, stream.tokens, limit) : 0
     const need = this.need(stream, pinned)
