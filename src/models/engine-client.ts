@@ -173,6 +173,8 @@ export class EngineClient implements Engine {
   async drain({ timeoutMs }: { timeoutMs: number }): Promise<DrainResult> {
     this.#drainUntil = performance.now() + timeoutMs
     const running = this.inFlight
+    // Whoever drains waits, also when no request is left: an engine that freezes while it spills is ended.
+    this.#watchdog.wake()
     const drained = await within(this.call('drain', { timeoutMs }), timeoutMs + this.#options.bounds.exitMs)
     await this.stop()
     if (drained === undefined) return { finished: running - this.#lost, aborted: this.#lost, spilledBytes: 0 }
@@ -200,7 +202,7 @@ export class EngineClient implements Engine {
     if (request === undefined) return false
     this.#requests.delete(id)
     if (!request.started) this.#gate.left(request.choices)
-    if (this.#requests.size === 0) this.#watchdog.rest()
+    if (this.#requests.size === 0 && this.#drainUntil === null) this.#watchdog.rest()
     return true
   }
 
