@@ -41,7 +41,8 @@ for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
     const serving = await serve(t, [{ id: 'm', engine: { tiers: { ramBytes: 2 ** 26, disk } } }], patient)
     const messages = [{ role: 'system', content: longText }]
     t.equal((await ask(serving, { messages }, { path: '/v1/models/m/warmup' })).status, 200)
-    const unloading = serving.model.unload({ timeoutMs: 1000 })
+    // The watchdog ends a frozen one long before the drain's time is over.
+    const unloading = serving.model.unload({ timeoutMs: 60_000 })
     const waiting = ask(serving, { ...chat(''), messages: [...messages, { role: 'user', content: 'Hello' }] })
     const pid = killEngine(serving, signal)
     await unloading
