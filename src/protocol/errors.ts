@@ -237,7 +237,11 @@ export class ApiError extends Error {
     options: ApiErrorOptions = {}
   ) {
     const entry: CatalogueEntry = errorCatalogue[code]
+    const { stackTraceLimit } = Error
+    // A client's mistake has no place in our code worth finding, and a refusal must be cheap.
+    if (entry.status < 500) Error.stackTraceLimit = 0
     super(fill(entry.message, options.details ?? {}), { cause: options.cause })
+    Error.stackTraceLimit = stackTraceLimit
     this.name = 'ApiError'
     this.status = entry.status
     this.type = entry.type

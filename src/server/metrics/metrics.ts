@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { ModelEvents } from '../../models/events.js'
 import type { Models } from '../../models/types.js'
+import { residentBytes } from '../resident-memory.js'
 import type { HistogramName } from './definitions.js'
 import { Endpoints } from './endpoints.js'
 import { EventLoopLag } from './event-loop.js'
@@ -42,7 +43,7 @@ export class Metrics {
       gauges: {
         ...sources.gauges,
         event_loop_lag_seconds: () => this.#lag.read(),
-        process_resident_memory_bytes: () => [{ labels: {}, value: process.memoryUsage.rss() }],
+        process_resident_memory_bytes: () => [{ labels: {}, value: residentBytes() }],
         process_start_time_seconds: () => [{ labels: {}, value: Date.now() / 1000 - process.uptime() }]
       }
     })

@@ -4,6 +4,7 @@ import type { ModelRegistry } from '../../models/registry.js'
 import type { Model, Models } from '../../models/types.js'
 import { ApiError, openaiErrorBody } from '../../protocol/errors.js'
 import { packageVersion } from '../../root.js'
+import { residentBytes } from '../resident-memory.js'
 
 /**
  * Probes, without key and without rate limit.
@@ -38,7 +39,7 @@ const health: FastifyPluginAsync<{ models: Models; registry?: ModelRegistry }> =
       version,
       uptime_s: Math.round(process.uptime()),
       memory: {
-        server_rss: process.memoryUsage.rss(),
+        server_rss: residentBytes(),
         ...(registry ? { models: registry.memory.used, budget: finite(registry.memory.budget) } : {})
       },
       models: known.map(describe)
