@@ -5,6 +5,7 @@ import type { Fault } from './disk/faults.js'
 import type { WorkerPort } from './disk/worker-link.js'
 import { commonLength, DEFAULT_GRID, PieceChain, type PieceHash, type PieceMeta } from './piece.js'
 import { type RamEntry, type RamPut, type RamStats, RamTier } from './ram.js'
+import { warmSlab } from './warm-slab.js'
 import { type FlushResult, WritePolicy } from './write-policy.js'
 
 export type { FlushResult } from './write-policy.js'
@@ -105,7 +106,7 @@ export class TierStore {
             await sleep(this.#disk ? WARM_DELAY_MS : 0, undefined, { ref: false })
             await this.#disk?.warm(slab)
           }
-        : undefined,
+        : warmSlab,
       onEvict: entry => this.#onEvict(entry)
     })
     this.#disk = withDisk

@@ -2,6 +2,7 @@ import nodeFs from 'node:fs'
 import path from 'node:path'
 import type { Segment } from '../arena.js'
 import type { PieceHash, PieceMeta } from '../piece.js'
+import { touchPages } from '../touch-pages.js'
 import { bytesOnDisk } from './catalog.js'
 import { faultKind, isDamage } from './faults.js'
 import { fileBytes, fingerprintDigest } from './format.js'
@@ -225,10 +226,4 @@ export class DiskCore {
 
 function sizeOf(order: WriteOrder): number {
   return fileBytes(order.meta.tokens.length, order.bytes)
-}
-
-/** Adding nothing to one word per page brings the page in, and leaves alone what another thread writes there. */
-export function touchPages(slab: SharedArrayBuffer): void {
-  const words = new Int32Array(slab)
-  for (let i = 0; i < words.length; i += 1024) Atomics.add(words, i, 0)
 }
