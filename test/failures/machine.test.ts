@@ -16,7 +16,7 @@ t.test('an engine that cannot get its memory', async t => {
   t.teardown(() => {
     delete limits.OCTAVO_TEST_MORE_MEMORY
   })
-  const serving = await serve(t, [{ id: 'm', engine: { contextCells: 32_768 } }], {
+  const serving = await serve(t, [{ id: 'm', engine: { contextCells: 131_072 } }], {
     entry,
     bounds: { patienceMs: 500 },
     backoff: { factor: 1, baseMs: 50 },
