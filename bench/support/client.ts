@@ -16,6 +16,8 @@ export interface ChatRequest {
   tokens: number
   /** 0 by default. */
   temperature?: number
+  /** Further members of the body: tools, response_format. */
+  body?: Record<string, unknown>
   headers?: Record<string, string>
   /** Called on each content event; return true to hang up. */
   onContent?: (events: number) => boolean
@@ -29,7 +31,7 @@ export interface StreamResult {
   /** HTTP status; 0 when there was no reply. */
   status: number
   startedAt: number
-  /** When each piece of text arrived. Several pieces in one packet have one time. */
+  /** When each piece of text (content, reasoning, arguments of a tool call) arrived. Several pieces in one packet have one time. */
   arrivals: number[]
   endedAt: number
   text: string
@@ -159,13 +161,18 @@ export function chatBody(chat: ChatRequest, streamed: boolean): string {
     temperature: chat.temperature ?? 0,
     ignore_eos: true,
     chat_template_kwargs: { enable_thinking: false },
+    ...chat.body,
     ...(streamed ? { stream: true, stream_options: { include_usage: true } } : {})
   })
 }
 
 interface Chunk {
   choices?: Array<{
-    delta?: { content?: string | null; reasoning_content?: string | null }
+    delta?: {
+      content?: string | null
+      reasoning_content?: string | null
+      tool_calls?: Array<{ function?: { arguments?: string } }>
+    }
     finish_reason?: string | null
   }>
   usage?: {
@@ -202,7 +209,8 @@ function readData(data: string, now: number, result: StreamResult): void {
   }
   if (chunk.error !== undefined) result.error ??= JSON.stringify(chunk.error)
   const choice = chunk.choices?.[0]
-  const text = choice?.delta?.content || choice?.delta?.reasoning_content
+  const delta = choice?.delta
+  const text = delta?.content || delta?.reasoning_content || delta?.tool_calls?.[0]?.function?.arguments
   if (text) {
     result.arrivals.push(now)
     result.text += text

@@ -35,6 +35,27 @@ const whole = [
   'data: [DONE]\n\n'
 ].join('')
 
+t.test('arguments of a tool call are text, and further members go into the body', async t => {
+  const call = (delta: object) => event({ choices: [{ delta: { tool_calls: [{ index: 0, ...delta }] } }] })
+  let asked: Record<string, unknown> = {}
+  const server = http.createServer(async (request, response) => {
+    let body = ''
+    for await (const piece of request) body += piece
+    asked = JSON.parse(body)
+    response.end(
+      call({ id: 'x', function: { name: 'save', arguments: '' } }) +
+        call({ function: { arguments: '{"a"' } }) +
+        call({ function: { arguments: ':1}' } })
+    )
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const endpoint = { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
+  const result = await stream(endpoint, { ...ask, body: { tool_choice: 'required' } })
+  t.match(result, { text: '{"a":1}', arrivals: { length: 2 } })
+  t.match(asked, { tool_choice: 'required', max_tokens: 3 })
+})
+
 t.test('reads a stream, also when it arrives byte by byte', async t => {
   for (const size of [1, 7, 100_000]) {
     const endpoint = await serve(t, async response => {

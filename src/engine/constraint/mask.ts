@@ -3,7 +3,7 @@ import { HEADER } from './protocol.js'
 
 /**
  * Writes -Infinity where the mask has a 0. Words that are all ones or all zeros, which most are, go 32 tokens at a
- * time, and neighbouring zero words as one fill.
+ * time, and neighbouring zero words as one fill. Bits beyond the vocabulary are not looked at.
  * @param logits one float per token of the vocabulary.
  * @param state HEADER words, then the mask.
  */
@@ -22,9 +22,12 @@ export function applyMask(logits: Float32Array, state: Int32Array): void {
       logits.fill(Number.NEGATIVE_INFINITY, begin, (at - HEADER) << 5)
       continue
     }
-    const end = Math.min(begin + 32, logits.length)
-    for (let token = begin, bits = word; token < end; token++, bits >>>= 1) {
-      if ((bits & 1) === 0) logits[token] = Number.NEGATIVE_INFINITY
+    // Inside a text one or two tokens of a word are forbidden: only those are visited.
+    let forbidden = ~word & (logits.length - begin >= 32 ? -1 : (1 << (logits.length - begin)) - 1)
+    while (forbidden !== 0) {
+      const lowest = forbidden & -forbidden
+      logits[begin + 31 - Math.clz32(lowest)] = Number.NEGATIVE_INFINITY
+      forbidden ^= lowest
     }
     at++
   }
