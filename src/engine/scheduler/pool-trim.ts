@@ -4,8 +4,10 @@ import type { Scheduler } from './scheduler.js'
 const COLD_AFTER = 100
 /** Idle cells that may stay beside the streams' own, whatever their age. */
 const LEAST_IDLE = 256
-/** Cells that leave after one step at most: each piece that was not saved before costs about half a millisecond. */
-const MOST_PER_STEP = 512
+/** Milliseconds after one step at most: a piece that was saved before costs nothing, one that was not about half of one. */
+const TRIM_MS = 1
+/** Cells that leave between two looks at the clock. */
+const SLICE = 256
 /** Compaction pays when the highest used cell may lie this many times beyond what is used, and not more often. */
 const SPARSE = 2
 const LEAST_SPAN = 4096
@@ -32,12 +34,24 @@ export class PoolTrim {
     const { scheduler } = this
     this.highest = Math.max(this.highest, scheduler.usedCells)
     if (scheduler.running.length === 0) return
-    const { cache } = scheduler
-    const idle = cache.idleCells()
-    const spare = Math.max(LEAST_IDLE, (scheduler.usedCells - idle) / 8)
-    const freed = idle > spare ? cache.evict(Math.min(MOST_PER_STEP, Math.ceil(idle - spare)), COLD_AFTER) : 0
     // Not while more is leaving: half of it would be moved, and the rest of the gap stay for long.
-    if (freed === 0) this.compactIfSparse(scratch)
+    if (this.evictCold() === 0) this.compactIfSparse(scratch)
+  }
+
+  /** Returns the cells that left. */
+  private evictCold(): number {
+    const { cache, usedCells } = this.scheduler
+    const idle = cache.idleCells()
+    const spare = Math.max(LEAST_IDLE, (usedCells - idle) / 8)
+    const excess = Math.ceil(idle - spare)
+    const until = this.now() + TRIM_MS
+    let freed = 0
+    while (freed < excess) {
+      const slice = cache.evict(Math.min(SLICE, excess - freed), COLD_AFTER)
+      freed += slice
+      if (slice === 0 || this.now() >= until) break
+    }
+    return freed
   }
 
   private compactIfSparse(scratch: number): void {
