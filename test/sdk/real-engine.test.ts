@@ -91,7 +91,7 @@ async function completionCases(t: Test, openai: OpenAI): Promise<void> {
     t.equal(choices[0]?.text, prompt)
     t.equal(logprobs?.tokens?.join(''), prompt)
     t.match(usage, { completion_tokens: 0, prompt_tokens: logprobs?.tokens?.length })
-    t.strictSame([logprobs?.token_logprobs?.[0], logprobs?.top_logprobs?.[0]], [null, null])
+    t.strictSame([logprobs?.token_logprobs?.[0], logprobs?.top_logprobs?.[0]], [0, {}])
     const characters = [...prompt]
     logprobs?.tokens?.forEach((token, i) => {
       t.ok(characters.slice(logprobs.text_offset?.[i]).join('').startsWith(token))

@@ -186,8 +186,8 @@ t.test('echo with log probabilities: the prompt has its own', async t => {
   t.strictSame(whole.choices[1].logprobs, {
     text_offset: [0, 1, 2, 4],
     tokens: ['H', 'é', 'ca', 'fé'],
-    token_logprobs: [null, -0.1, -0.1, -0.1],
-    top_logprobs: [null, { é: -0.1 }, { ca: -0.1 }, { fé: -0.1 }]
+    token_logprobs: [0, -0.1, -0.1, -0.1],
+    top_logprobs: [{}, { é: -0.1 }, { ca: -0.1 }, { fé: -0.1 }]
   })
   const only = (await ask({ prompt: [[72, 105]], max_tokens: 0, n: 1 })).json()
   t.equal(models.engine.last.request.promptLogprobs, 1)

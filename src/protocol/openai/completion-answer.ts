@@ -134,5 +134,5 @@ export class CompletionAnswer {
 function meanLogprob({ logprobs }: Candidate): number {
   const { token_logprobs: values } = logprobs
   if (values.length === 0) return Number.NEGATIVE_INFINITY
-  return values.reduce<number>((sum, value) => sum + (value ?? 0), 0) / values.length
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }

@@ -4,11 +4,11 @@ import type { PromptLogprob, TokenLogprob } from '../../engine/messages.js'
 export interface CompletionLogprobs {
   /** Where each token begins in the text, in characters (code points). */
   text_offset: number[]
-  /** null: the first token of an echoed prompt follows nothing. */
-  token_logprobs: Array<number | null>
+  /** 0 for the first token of an echoed prompt, which follows nothing: the specification allows numbers only. */
+  token_logprobs: number[]
   tokens: string[]
-  /** The most likely tokens and the chosen one. */
-  top_logprobs: Array<Record<string, number> | null>
+  /** The most likely tokens and the chosen one; empty for that first token. */
+  top_logprobs: Array<Record<string, number>>
 }
 
 /** Collects the tokens of one answer, and knows where in the text the next one begins. */
@@ -28,8 +28,8 @@ export class LogprobWriter {
       written.tokens.push(token)
       this.#offset += countCharacters(bytes)
       if (logprob === null) {
-        written.token_logprobs.push(null)
-        written.top_logprobs.push(null)
+        written.token_logprobs.push(0)
+        written.top_logprobs.push({})
         continue
       }
       written.token_logprobs.push(finite(logprob))
@@ -53,7 +53,7 @@ export function appendLogprobs(to: CompletionLogprobs, more: CompletionLogprobs)
 
 /**
  * The prompt's tokens as they stand in the echoed text: without what the tokenizer puts in front of a text (a BOS token, a
- * blank). The first one that is shown has no log probability, as in OpenAI's service.
+ * blank). The first one that is shown follows nothing and has no log probability.
  */
 export function echoedTokens(tokens: readonly PromptLogprob[], echo: string): PromptLogprob[] {
   const fits = [tokens, tokens.slice(1), withoutBlank(tokens), withoutBlank(tokens.slice(1))].find(

@@ -4,7 +4,7 @@
  * it may be left out.
  */
 import { type Static, type TSchema, Type } from 'typebox'
-import { ChatMessage, tagged } from './content.js'
+import { ChatMessage, TextPart, tagged } from './content.js'
 import { LegacyFunctionCall, LegacyFunctions, Tool, ToolChoice } from './tools.js'
 
 export const nullable = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -52,10 +52,7 @@ const acceptedFields = {
   prediction: nullable(
     Type.Object({
       type: Type.Literal('content'),
-      content: Type.Union([
-        Type.String(),
-        Type.Array(Type.Object({ type: Type.Literal('text'), text: Type.String() }), { minItems: 1 })
-      ])
+      content: Type.Union([Type.String(), Type.Array(TextPart, { minItems: 1 })])
     })
   ),
   audio: nullable(

@@ -11,19 +11,28 @@ export function tagged<T extends TSchema[]>(tag: string, ...members: T) {
   })
 }
 
-const TextPart = Type.Object({ type: Type.Literal('text'), text: Type.String() })
+/** Where a client says that a prefix ends; ours are found without. */
+const cacheBreakpoint = Type.Optional(Type.Object({ mode: Type.Literal('explicit') }))
+
+export const TextPart = Type.Object({
+  type: Type.Literal('text'),
+  text: Type.String(),
+  prompt_cache_breakpoint: cacheBreakpoint
+})
 
 const ImagePart = Type.Object({
   type: Type.Literal('image_url'),
   image_url: Type.Object({
     url: Type.String(),
     detail: Type.Optional(Type.Enum(['auto', 'low', 'high']))
-  })
+  }),
+  prompt_cache_breakpoint: cacheBreakpoint
 })
 
 const AudioPart = Type.Object({
   type: Type.Literal('input_audio'),
-  input_audio: Type.Object({ data: Type.String(), format: Type.Enum(['wav', 'mp3']) })
+  input_audio: Type.Object({ data: Type.String(), format: Type.Enum(['wav', 'mp3']) }),
+  prompt_cache_breakpoint: cacheBreakpoint
 })
 
 const FilePart = Type.Object({
@@ -32,7 +41,8 @@ const FilePart = Type.Object({
     filename: Type.Optional(Type.String()),
     file_data: Type.Optional(Type.String()),
     file_id: Type.Optional(Type.String())
-  })
+  }),
+  prompt_cache_breakpoint: cacheBreakpoint
 })
 
 const RefusalPart = Type.Object({ type: Type.Literal('refusal'), refusal: Type.String() })
