@@ -22,6 +22,8 @@ export interface Drawn {
  */
 export class AnswerWriter {
   private drawn: Drawn[] = []
+  /** A first or a last token is waiting, or one that may complete a stop text. */
+  urgent = false
 
   constructor(
     private readonly backend: Backend,
@@ -34,12 +36,16 @@ export class AnswerWriter {
 
   add(drawn: Drawn): void {
     if (drawn.finish !== null) drawn.choice.done = true
+    const { stream, request } = drawn.choice
+    // Every token after a stop text is one too many.
+    if (drawn.finish !== null || stream.generated <= 1 || request.params.stop.length > 0) this.urgent = true
     this.drawn.push(drawn)
   }
 
   write(): void {
     const { drawn } = this
     this.drawn = []
+    this.urgent = false
     for (const each of drawn) if (this.isWanted(each.choice.request)) this.writeOne(each)
   }
 
