@@ -21,7 +21,7 @@ export interface Recalled {
 
 /** Characters of the prompt's end that are kept with a turn; a generation prompt is shorter. */
 const leadLength = 256
-const defaultLimit = 32 * 1024 * 1024
+const defaultLimit = 16 * 1024 * 1024
 /** Bytes of a map entry beside its text, roughly. */
 const overhead = 300
 
@@ -64,7 +64,7 @@ export class TurnMemory {
       }))
     }
     this.#store(digest(key, identity(message)), {
-      lead: prompt.slice(-leadLength),
+      lead: detached(prompt.slice(-leadLength)),
       text: choice.raw,
       tokens: choice.tokens ? Int32Array.from(choice.tokens) : null,
       reasoning: choice.reasoning
@@ -116,4 +116,9 @@ function digest(...parts: string[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part).update('\0')
   return hash.digest('base64')
+}
+
+/** A copy: a slice of a long string keeps all of it in memory. */
+function detached(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le')
 }
