@@ -44,9 +44,11 @@ export class StepBudget {
   }
 
   private predict(decode: StepShape, prompt: StepShape, apart: boolean): number | null {
-    if (!apart)
-      return this.cost.predict({ rows: decode.rows + prompt.rows, depth: decode.depth + prompt.depth })
-    const alone = this.cost.predict(prompt)
-    return alone === null ? null : alone + (decode.rows > 0 ? (this.cost.predict(decode) ?? 0) : 0)
+    // Where nobody waits for a next token, an estimate that is too high would only make the first steps too small.
+    const cost = (shape: StepShape) =>
+      decode.rows > 0 ? this.cost.estimate(shape) : this.cost.predict(shape)
+    if (!apart) return cost({ rows: decode.rows + prompt.rows, depth: decode.depth + prompt.depth })
+    const alone = cost(prompt)
+    return alone === null ? null : alone + (decode.rows > 0 ? (cost(decode) ?? 0) : 0)
   }
 }

@@ -23,12 +23,16 @@ export class StepCostModel {
     this.fit(shape.rows).observe(features(shape), ms)
   }
 
-  /** Milliseconds; before enough steps of this kind were seen, by the rows alone; null before any was. */
+  /** Milliseconds; null before enough steps of this kind were seen. */
   predict(shape: StepShape): number | null {
-    const fit = this.fit(shape.rows)
-    const known = fit.predict(features(shape))
+    return this.fit(shape.rows).predict(features(shape))
+  }
+
+  /** The same, but before enough were seen by the rows alone, rather too much than too little; null before any was. */
+  estimate(shape: StepShape): number | null {
+    const known = this.predict(shape)
     if (known !== null) return known
-    const perRow = fit.mostPerRow || this.small.mostPerRow
+    const perRow = this.fit(shape.rows).mostPerRow || this.small.mostPerRow
     return perRow === 0 ? null : perRow * shape.rows
   }
 
