@@ -23,11 +23,15 @@ t.test('every beginning of an object gives a part of it', async () => {
     )
   }
   fc.assert(
-    fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.double({ min: 0, max: 1, noNaN: true }), (value, at) => {
-      const text = JSON.stringify(value)
-      const cut = text.slice(0, 1 + Math.floor(at * (text.length - 1)))
-      return contains(JSON.parse(text), partialJson(cut))
-    })
+    fc.property(
+      fc.dictionary(fc.string(), fc.jsonValue()),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (value, at) => {
+        const text = JSON.stringify(value)
+        const cut = text.slice(0, 1 + Math.floor(at * (text.length - 1)))
+        return contains(JSON.parse(text), partialJson(cut))
+      }
+    )
   )
 })
 
