@@ -1,5 +1,6 @@
 /** What a constraint costs in the engine's own loop, without HTTP: mask, draw and accept around real decodes. */
 import { createConstraintService } from '../../src/engine/constraint/service.js'
+import { drawable } from '../../src/engine/drawable.js'
 import { loadBackend } from '../../src/llama/backend.js'
 import { recordsSchema } from './constraint-cases.js'
 
@@ -40,12 +41,8 @@ export async function constraintCost(options: LoopOptions): Promise<LoopCost> {
     cacheTypeV: 'f16',
     flashAttention: 'auto'
   })
-  const size = backend.info.vocabularySize
-  const stopTokens = Array.from({ length: size }, (_, token) => token).filter(token =>
-    backend.isEndOfGeneration(token)
-  )
-  const piece = (token: number, special?: boolean) => backend.piece(token, special)
-  const service = createConstraintService({ vocabulary: { size, piece, stopTokens } })
+  const vocabulary = drawable(backend)
+  const service = createConstraintService({ vocabulary })
   const compiled = await service.compile({ type: 'json_schema', strict: true, schema: recordsSchema })
   const [begin = 0] = await backend.tokenize('{', { addSpecial: false, parseSpecial: false })
   const cost: LoopCost = {
@@ -61,7 +58,7 @@ export async function constraintCost(options: LoopOptions): Promise<LoopCost> {
   const sampling = {
     ...{ temperature: 1, topK: 40, topP: 1, minP: 0, repeatPenalty: 1, repeatLastN: 0 },
     ...{ frequencyPenalty: 0, presencePenalty: 0 },
-    logitBias: stopTokens.map(token => ({ token, bias: null }))
+    logitBias: vocabulary.stopTokens.map(token => ({ token, bias: null }))
   }
 
   async function turn(seeds: number, constrained: boolean, into: LoopCost): Promise<void> {

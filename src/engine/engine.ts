@@ -9,6 +9,7 @@ import {
   createConstraintService
 } from './constraint/service.js'
 import { Deadlines } from './deadlines.js'
+import { drawable } from './drawable.js'
 import { checkIntegrity } from './integrity.js'
 import type {
   EngineConfig,
@@ -247,11 +248,7 @@ export class Engine {
   }: GenerationRequest): Promise<CompiledConstraint | ConstraintError | null> {
     if (constraint === null) return null
     this.constraints ??= createConstraintService({
-      vocabulary: {
-        size: this.backend.info.vocabularySize,
-        piece: (token, special) => this.backend.piece(token, special),
-        stopTokens: this.drawer.endOfTextTokens()
-      }
+      vocabulary: drawable(this.backend, this.drawer.endOfTextTokens())
     })
     try {
       return await this.constraints.compile(constraint)

@@ -1,3 +1,4 @@
+import { residentBytes } from '../resident-memory.js'
 import type { Admission } from './admission.js'
 import { FixedHistogram } from './histogram.js'
 import type { CachedTokens, EngineStats } from './messages.js'
@@ -7,9 +8,6 @@ import { tierFigures } from './tiers/figures.js'
 
 /** At most this often while steps run, milliseconds. */
 const PUBLISH_EVERY = 250
-
-/** The process's memory is read again after so long, milliseconds. */
-const MEMORY_EVERY = 1000
 
 /** Upper bounds of the step times, milliseconds: single tokens on a GPU to long prompts on a slow CPU. */
 const STEP_BOUNDS = [1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000]
@@ -34,7 +32,6 @@ export class Statistics {
   private lastStep = { ms: 0, rows: 0 }
   private readonly stepTimes = new FixedHistogram(STEP_BOUNDS)
   private published = 0
-  private memory = { at: Number.NEGATIVE_INFINITY, bytes: 0 }
 
   constructor(
     private readonly blockSize: number,
@@ -84,17 +81,9 @@ export class Statistics {
       counters: structuredClone(this.counters),
       lastStep: this.lastStep,
       stepTimes: this.stepTimes.snapshot(),
-      memoryBytes: this.residentBytes(),
+      memoryBytes: residentBytes(),
       ...below
     }
-  }
-
-  /** Reading it costs half a millisecond: a tenth of a short request. */
-  private residentBytes(): number {
-    if (this.now() - this.memory.at >= MEMORY_EVERY) {
-      this.memory = { at: this.now(), bytes: process.memoryUsage.rss() }
-    }
-    return this.memory.bytes
   }
 
   publish(scheduler: Scheduler, admission: Admission): void {

@@ -2,6 +2,7 @@ import { type Choice, createSampler } from './active-request.js'
 import type { AnswerWriter } from './answer-writer.js'
 import type { Backend } from './backend.js'
 import type { Matcher } from './constraint/matcher.js'
+import { endOfTextTokens } from './drawable.js'
 import { tokenLogprob } from './logprobs.js'
 
 /** A constrained stream's mask is normally there before its logits; longer than this its request fails, milliseconds. */
@@ -42,13 +43,7 @@ export class TokenDrawer {
 
   /** Tokens that end an answer. */
   endOfTextTokens(): number[] {
-    if (!this.endOfText) {
-      const size = this.backend.info.vocabularySize
-      this.endOfText = []
-      for (let token = 0; token < size; token++) {
-        if (this.backend.isEndOfGeneration(token)) this.endOfText.push(token)
-      }
-    }
+    this.endOfText ??= endOfTextTokens(this.backend)
     return this.endOfText
   }
 

@@ -19,6 +19,7 @@ import { causeIn, type LogMode } from './log.js'
 import { availableMemory, type ContextBytes, estimateContext, sequenceIdsWithin } from './memory.js'
 import { type ModelFile, readModelFiles } from './model-file.js'
 import { gpuLayersFor } from './offload.js'
+import { assertVocabulary, describeFile, inTurn, openModel } from './open-model.js'
 
 export interface BackendOptions {
   /** Path of the GGUF file; of the first one when the model is split into several. */
@@ -62,17 +63,12 @@ export interface LoadedModel {
 /** Architectures whose memory asserts that a sequence is copied as a whole (`llama-kv-cache-dsv4.cpp`). */
 const wholeCopyArchitectures = new Set(['deepseek4'])
 
-/** Loads share the library's log and its backends: one at a time. */
-let lastLoad: Promise<unknown> = Promise.resolve()
-
 /** @throws BackendError */
 export function loadModel(
   options: BackendOptions,
   onProgress?: (fraction: number) => void
 ): Promise<LoadedModel> {
-  const load = lastLoad.catch(() => {}).then(() => loadNext(options, onProgress))
-  lastLoad = load
-  return load
+  return inTurn(() => loadNext(options, onProgress))
 }
 
 async function loadNext(
@@ -96,7 +92,7 @@ async function loadNext(
       refuseOtherModels(f, model, vocab, options.model)
       const context = await createContext(library, model, options, header, bytes, lines)
       const memory = f.llama_get_memory(context)
-      const info = describe(library, model, vocab, options, files, device)
+      const info = describe(library, model, options, files, device)
       const capabilities = capabilitiesOf(f, model, context, options, bytes, info)
       const copiesWhole = wholeCopyArchitectures.has(info.architecture)
       return { library, model, context, memory, vocab, info, capabilities, copiesWhole }
@@ -142,9 +138,6 @@ async function loadWeights(
   const f = library.functions
   const params = f.llama_model_default_params()
   params.n_gpu_layers = device.free === null ? 0 : gpuLayersFor(options, header, files, device.free)
-  // An empty, null-terminated list of devices keeps a GPU build off the GPU.
-  const noDevices = device.free === null ? koffi.alloc('void *', 1) : null
-  params.devices = noDevices
   params.load_mode = loadModes[loadModeFor(options, files, device)]
   // The library calls this from the thread of the load; koffi brings each call to this thread, whose loop is free.
   const progress = onProgress
@@ -155,16 +148,9 @@ async function loadWeights(
     : null
   params.progress_callback = progress
   try {
-    const model = await new Promise<Pointer>((resolve, reject) => {
-      f.llama_model_load_from_file.async(options.model, params, (error, result) =>
-        error ? reject(error) : resolve(result)
-      )
-    })
-    if (model === null) throw new BackendError('load_failed', loadFailure(options.model, lines))
-    return model
+    return await openModel(library, options.model, params, device.free === null, lines)
   } finally {
     if (progress !== null) koffi.unregister(progress)
-    if (noDevices !== null) koffi.free(noDevices)
   }
 }
 
@@ -187,18 +173,10 @@ function loadModeFor(
   return weights <= availableMemory() * READ_SHARE ? 'none' : 'auto'
 }
 
-function loadFailure(file: string, lines: readonly string[]): string {
-  const cause = causeIn(lines)
-  return `${path.basename(file)} cannot be loaded${cause ? `: ${cause}` : ''}`
-}
-
 /** Embedding models have no cells, encoders need another call, diffusion models do not go token by token. */
 function refuseOtherModels(f: Functions, model: Pointer, vocab: Pointer, file: string): void {
   const name = path.basename(file)
-  // Tokenizing without a vocabulary makes the library abort.
-  if (f.llama_vocab_type(vocab) === 0 || f.llama_vocab_n_tokens(vocab) <= 0) {
-    throw new BackendError('load_failed', `${name} has no vocabulary`)
-  }
+  assertVocabulary(f, vocab, file)
   if (f.llama_model_has_encoder(model) || !f.llama_model_has_decoder(model)) {
     throw new BackendError('load_failed', `${name} is not a model that generates text (it has an encoder)`)
   }
@@ -350,39 +328,21 @@ function memoryKind(f: Functions, model: Pointer, window: number): Capabilities[
 function describe(
   library: Library,
   model: Pointer,
-  vocab: Pointer,
   options: BackendOptions,
   files: readonly ModelFile[],
   device: Device
 ): ModelInfo {
   const f = library.functions
-  const header = files[0]!.header
   const description = Buffer.alloc(256)
   const length = f.llama_model_desc(model, description, description.length)
-  const file = path.resolve(options.model)
-  const special = Buffer.alloc(256)
-  const textOf = (token: number) => {
-    if (token < 0) return ''
-    const bytes = f.llama_token_to_piece(vocab, token, special, special.length, 0, true)
-    return special.toString('utf8', 0, Math.max(0, bytes))
-  }
   return {
-    path: file,
-    name: metadataString(header, 'general.name') || path.basename(file),
+    ...describeFile(library, model, files[0]!.header, options.model),
     description: description.toString('utf8', 0, Math.min(length, description.length - 1)),
-    architecture: metadataString(header, 'general.architecture') ?? '',
     parameters: Number(f.llama_model_n_params(model)),
     bytes: Number(f.llama_model_size(model)),
     trainingContext: f.llama_model_n_ctx_train(model),
     embeddingLength: f.llama_model_n_embd(model),
-    vocabularySize: f.llama_vocab_n_tokens(vocab),
-    chatTemplate: f.llama_model_chat_template(model, null),
-    bosText: textOf(f.llama_vocab_bos(vocab)),
-    eosText: textOf(f.llama_vocab_eos(vocab)),
-    addsBos: f.llama_vocab_get_add_bos(vocab),
-    tokenizer: metadataString(header, 'tokenizer.ggml.model') ?? '',
     device: device.text,
-    libraryVersion: library.version,
     fingerprint: fingerprint(files, {
       cacheTypeK: options.cacheTypeK,
       cacheTypeV: options.cacheTypeV,

@@ -1,12 +1,9 @@
 /** A model's vocabulary without its weights: text to tokens and back, and what the file's header says. */
-import path from 'node:path'
-import { BackendError, type ModelInfo, type Tokenization } from '../engine/backend.js'
-import koffi from './ffi.js'
-import { metadataNumber, metadataString } from './gguf.js'
-import type { Pointer } from './layout.js'
-import { type Functions, type Library, loadLibrary } from './library.js'
-import { causeIn } from './log.js'
+import type { ModelInfo, Tokenization } from '../engine/backend.js'
+import { metadataNumber } from './gguf.js'
+import { loadLibrary } from './library.js'
 import { readModelFiles } from './model-file.js'
+import { assertVocabulary, describeFile, inTurn, openModel } from './open-model.js'
 import { Tokenizer } from './tokenizer.js'
 
 /** As `ModelInfo`; what only weights and a device tell is 0 or ''. */
@@ -22,51 +19,40 @@ export interface LoadedVocabulary {
   dispose(): void
 }
 
-/** Loads share the library's log: one at a time. */
-let lastLoad: Promise<unknown> = Promise.resolve()
-
 /**
  * Milliseconds for a small vocabulary, some hundred for one of 250,000 tokens.
  * @throws BackendError
  */
 export function loadVocabulary(file: string): Promise<LoadedVocabulary> {
-  const load = lastLoad.catch(() => {}).then(() => loadNext(file))
-  lastLoad = load
-  return load
+  return inTurn(() => loadNext(file))
 }
 
 async function loadNext(file: string): Promise<LoadedVocabulary> {
   const { header } = readModelFiles(file)[0]!
   const library = loadLibrary({ log: 'silent', wantsGpu: false })
   const f = library.functions
-  const model = await loadModel(library, file)
+  const params = { ...f.llama_model_default_params(), vocab_only: true, n_gpu_layers: 0 }
+  // Nothing is computed.
+  const model = await library.log.capture(lines => openModel(library, file, params, true, lines))
   const vocab = f.llama_model_get_vocab(model)
-  const size = f.llama_vocab_n_tokens(vocab)
-  // Tokenizing without a vocabulary makes the library abort.
-  if (f.llama_vocab_type(vocab) === 0 || size <= 0) {
+  try {
+    assertVocabulary(f, vocab, file)
+  } catch (error) {
     f.llama_model_free(model)
-    throw new BackendError('load_failed', `${path.basename(file)} has no vocabulary`)
+    throw error
   }
-  const tokenizer = new Tokenizer(f, vocab, size)
-  const architecture = metadataString(header, 'general.architecture') ?? ''
+  const described = describeFile(library, model, header, file)
+  const tokenizer = new Tokenizer(f, vocab, described.vocabularySize)
+  const inHeader = (key: string) => metadataNumber(header, `${described.architecture}.${key}`) ?? 0
   return {
     info: {
-      path: path.resolve(file),
-      name: metadataString(header, 'general.name') || path.basename(file),
+      ...described,
       description: '',
-      architecture,
       parameters: 0,
       bytes: 0,
-      trainingContext: metadataNumber(header, `${architecture}.context_length`) ?? 0,
-      embeddingLength: metadataNumber(header, `${architecture}.embedding_length`) ?? 0,
-      vocabularySize: size,
-      chatTemplate: f.llama_model_chat_template(model, null),
-      bosText: textOf(f, vocab, f.llama_vocab_bos(vocab)),
-      eosText: textOf(f, vocab, f.llama_vocab_eos(vocab)),
-      addsBos: f.llama_vocab_get_add_bos(vocab),
-      tokenizer: metadataString(header, 'tokenizer.ggml.model') ?? '',
+      trainingContext: inHeader('context_length'),
+      embeddingLength: inHeader('embedding_length'),
       device: '',
-      libraryVersion: library.version,
       fingerprint: ''
     },
     tokenize: (text, options) => tokenizer.tokenize(text, options),
@@ -74,39 +60,4 @@ async function loadNext(file: string): Promise<LoadedVocabulary> {
     isEndOfGeneration: token => tokenizer.isEndOfGeneration(token),
     dispose: () => f.llama_model_free(model)
   }
-}
-
-async function loadModel({ functions: f, log }: Library, file: string): Promise<Pointer> {
-  // An empty, null-terminated list of devices: nothing is computed.
-  const noDevices = koffi.alloc('void *', 1)
-  try {
-    return await log.capture(async lines => {
-      const params = {
-        ...f.llama_model_default_params(),
-        vocab_only: true,
-        n_gpu_layers: 0,
-        devices: noDevices
-      }
-      const model = await new Promise<Pointer>((resolve, reject) => {
-        f.llama_model_load_from_file.async(file, params, (error, result) =>
-          error ? reject(error) : resolve(result)
-        )
-      })
-      if (model !== null) return model
-      const cause = causeIn(lines)
-      throw new BackendError(
-        'load_failed',
-        `${path.basename(file)} cannot be loaded${cause ? `: ${cause}` : ''}`
-      )
-    })
-  } finally {
-    koffi.free(noDevices)
-  }
-}
-
-function textOf(f: Functions, vocab: Pointer, token: number): string {
-  if (token < 0) return ''
-  const room = Buffer.alloc(256)
-  const length = f.llama_token_to_piece(vocab, token, room, room.length, 0, true)
-  return room.toString('utf8', 0, Math.max(0, length))
 }

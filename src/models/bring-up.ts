@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises'
 import type { GenerationRequest, LoadFailure, RequestEvent } from '../engine/messages.js'
+import { plainRequest } from '../engine/plain-request.js'
 import type { Clock } from './clock.js'
 import type { EngineClient, Ready } from './engine-client.js'
 import { describeExit } from './engine-process.js'
@@ -73,16 +73,6 @@ export async function bringUp(
   }
 }
 
-/** Tells a file from what stood at the same path before; `missing` when nothing is there. */
-export async function fileSignature(path: string): Promise<string> {
-  try {
-    const { size, mtimeMs, ino } = await stat(path)
-    return `${size}:${mtimeMs}:${ino}`
-  } catch {
-    return 'missing'
-  }
-}
-
 const stalled: LoadFailure = {
   code: 'load_stalled',
   message: 'the engine process gave no sign of life while it loaded the model, and was ended'
@@ -95,32 +85,9 @@ function describe(error: unknown): LoadFailure {
 
 /** Any token will do, it is the computation that is tried. Nothing of it stays in the cache. */
 const probe: GenerationRequest = {
+  ...plainRequest,
   prompt: [{ type: 'tokens', tokens: [0] }],
-  maxTokens: 1,
-  choices: 1,
-  sampling: {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repeatPenalty: 1,
-    repeatLastN: 0,
-    frequencyPenalty: 0,
-    presencePenalty: 0,
-    seed: 0,
-    logitBias: []
-  },
-  stop: [],
-  ignoreEndOfText: true,
-  emitSpecial: false,
-  logprobs: null,
-  constraint: null,
-  cachePrompt: false,
-  salt: '',
-  tenant: '',
-  priority: 0,
-  reproducible: false,
-  deadlines: { queue: null, firstToken: null, total: null }
+  ignoreEndOfText: true
 }
 
 function generateOneToken(client: EngineClient): Promise<void> {

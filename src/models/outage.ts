@@ -1,6 +1,6 @@
 import type { LoadFailure } from '../engine/messages.js'
-import { fileSignature } from './bring-up.js'
 import { type RetryAdvice, retryAdvice } from './failures.js'
+import { fileSignature } from './file-signature.js'
 import { ModelUnavailableError } from './types.js'
 
 /** What went wrong with a model's engine last, and what that means for who asks now. Times are the clock's, milliseconds. */

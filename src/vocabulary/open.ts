@@ -1,11 +1,12 @@
 /** In the vocabulary process: vocabularies that are loaded, and what can be told with them. */
-import { statSync } from 'node:fs'
 import { biasRefusal, promptRefusal } from '../engine/admission.js'
 import { ConstraintError } from '../engine/constraint/errors.js'
 import { type ConstraintService, createConstraintService } from '../engine/constraint/service.js'
+import { drawable } from '../engine/drawable.js'
 import type { Constraint } from '../engine/messages.js'
 import { PromptTokenizer } from '../engine/prompt.js'
 import { type LoadedVocabulary, loadVocabulary } from '../llama/vocabulary.js'
+import { fileSignature } from '../models/file-signature.js'
 import type { StaticRefusal, VocabularyCalls, VocabularyMethod } from './messages.js'
 
 /** A vocabulary of 150,000 tokens takes some 50 MB. */
@@ -51,16 +52,7 @@ export class OpenVocabulary {
   }
 
   async #compile(constraint: Constraint): Promise<StaticRefusal | null> {
-    const { info, piece, isEndOfGeneration } = this.#loaded
-    const size = info.vocabularySize
-    this.#constraints ??= createConstraintService({
-      threads: 1,
-      vocabulary: {
-        size,
-        piece,
-        stopTokens: Array.from({ length: size }, (_, token) => token).filter(isEndOfGeneration)
-      }
-    })
+    this.#constraints ??= createConstraintService({ threads: 1, vocabulary: drawable(this.#loaded) })
     try {
       await this.#constraints.compile(constraint)
       return null
@@ -82,7 +74,7 @@ export class Vocabularies {
 
   /** @throws BackendError when the file holds no vocabulary, and what `work` throws */
   async use<T>(file: string, work: (vocabulary: OpenVocabulary) => Promise<T>): Promise<T> {
-    const key = `${file}:${signature(file)}`
+    const key = `${file}:${await fileSignature(file)}`
     const entry = this.#entries.get(key) ?? { vocabulary: open(file), users: 0 }
     this.#entries.delete(key)
     this.#entries.set(key, entry)
@@ -113,10 +105,4 @@ export class Vocabularies {
 
 async function open(file: string): Promise<OpenVocabulary> {
   return new OpenVocabulary(await loadVocabulary(file))
-}
-
-/** Another file at the same path is another vocabulary. */
-function signature(file: string): string {
-  const stat = statSync(file, { throwIfNoEntry: false })
-  return stat === undefined ? 'missing' : `${stat.size}:${stat.mtimeMs}:${stat.ino}`
 }

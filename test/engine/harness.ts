@@ -1,6 +1,7 @@
 import type { Backend } from '../../src/engine/backend.js'
 import { Engine } from '../../src/engine/engine.js'
 import type { EngineConfig, FromEngine, GenerationRequest, RequestEvent } from '../../src/engine/messages.js'
+import { plainRequest } from '../../src/engine/plain-request.js'
 import type { TierStore } from '../../src/engine/tiers/store.js'
 
 export const baseConfig: EngineConfig = {
@@ -25,36 +26,15 @@ export function request(
   overrides: Partial<GenerationRequest> = {}
 ): GenerationRequest {
   return {
+    ...plainRequest,
     prompt: [
       typeof prompt === 'string'
         ? { type: 'text', text: prompt, addSpecial: false, parseSpecial: true }
         : { type: 'tokens', tokens: prompt }
     ],
     maxTokens: 16,
-    choices: 1,
-    sampling: {
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repeatPenalty: 1,
-      repeatLastN: 64,
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-      seed: 1,
-      logitBias: []
-    },
-    stop: [],
-    ignoreEndOfText: false,
-    emitSpecial: false,
-    logprobs: null,
-    constraint: null,
+    sampling: { ...plainRequest.sampling, repeatLastN: 64, seed: 1 },
     cachePrompt: true,
-    salt: '',
-    tenant: '',
-    priority: 0,
-    reproducible: false,
-    deadlines: { queue: null, firstToken: null, total: null },
     ...overrides
   }
 }

@@ -43,6 +43,13 @@ async function load(t: Test, kind: TinyModelKind, contextCells = 4096, sequenceI
   return backend
 }
 
+/** Where the prompt's tokens came from. */
+function tiersOf(outcome: Outcome) {
+  const end = outcome.events.at(-1)
+  if (end?.type !== 'end') throw new Error(JSON.stringify(end))
+  return end.usage.cached
+}
+
 async function withEngine<T>(
   backend: Backend,
   config: Partial<EngineConfig>,
@@ -295,11 +302,6 @@ t.test('a window and the tiers: pieces are no longer than the window, so they ar
     const tier = { folder: disk, fingerprint, label: 'gemma3', capBytes: 1 << 28, dailyWriteBytes: null }
     return new TierStore({ grid: WINDOW, ramBytes: 1 << 26, disk: tier, writeBehindMs: 10 })
   }
-  const tiersOf = (outcome: Outcome) => {
-    const end = outcome.events.at(-1)
-    if (end?.type !== 'end') throw new Error(JSON.stringify(end))
-    return end.usage.cached
-  }
   const backend = await load(t, 'gemma3', 1024, 32)
   const bases = [tokens(300, 1), tokens(260, 2), tokens(301, 4)]
   const cuts = [70, 128, 150, 299].map((cut, i) => [...bases[0]!.slice(0, cut), ...tokens(5, 20 + i)])
@@ -357,11 +359,6 @@ for (const kind of ['mamba', 'lfm2'] as const) {
         dailyWriteBytes: null
       }
       return new TierStore({ ...cutFor(capabilities), ramBytes: 1 << 26, disk: tier, writeBehindMs: 10 })
-    }
-    const tiersOf = (outcome: Outcome) => {
-      const end = outcome.events.at(-1)
-      if (end?.type !== 'end') throw new Error(JSON.stringify(end))
-      return end.usage.cached
     }
     // Few cells, and few ids beside those of running streams: nothing stays in the pool for long.
     const backend = await load(t, kind, 1024, 12)

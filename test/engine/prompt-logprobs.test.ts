@@ -1,8 +1,6 @@
-import path from 'node:path'
 import t from 'tap'
 import type { PromptLogprob } from '../../src/engine/messages.js'
-import { loadBackend } from '../../src/llama/backend.js'
-import { packageRoot } from '../../src/root.js'
+import { small } from '../llama/support/backends.js'
 import { EngineHarness, type Outcome, request } from './harness.js'
 import { SimulatedBackend } from './simulated-backend.js'
 
@@ -71,18 +69,7 @@ t.test('every token of the prompt, in order, whatever is cached and whatever els
 })
 
 t.test('on the real model: what was generated has the same log probabilities as a prompt', async t => {
-  const backend = await loadBackend({
-    model: path.join(packageRoot(), 'models', 'MiniMind2-Small-26M-q8_0.gguf'),
-    contextCells: 1024,
-    sequenceIds: 16,
-    batchRows: 256,
-    threads: 1,
-    gpuLayers: 0,
-    cacheTypeK: 'f16',
-    cacheTypeV: 'f16',
-    flashAttention: 'auto'
-  })
-  t.teardown(() => backend.dispose())
+  const backend = await small(t, { contextCells: 1024, batchRows: 256 })
   const harness = await EngineHarness.start(backend, { batchRows: 256 })
   t.teardown(() => harness.stop())
   const start = '<|im_start|>user\nTell me about the sea.<|im_end|>\n<|im_start|>assistant\n'

@@ -1,21 +1,8 @@
-import path from 'node:path'
 import t from 'tap'
-import { loadBackend } from '../../src/llama/backend.js'
-import { packageRoot } from '../../src/root.js'
+import { small } from './support/backends.js'
 
 t.test('what few rows cost is measured on a CPU, and leaves nothing behind', async t => {
-  const backend = await loadBackend({
-    model: path.join(packageRoot(), 'models/MiniMind2-Small-26M-q8_0.gguf'),
-    contextCells: 512,
-    sequenceIds: 16,
-    batchRows: 64,
-    threads: 1,
-    gpuLayers: 0,
-    cacheTypeK: 'f16',
-    cacheTypeV: 'f16',
-    flashAttention: 'auto'
-  })
-  t.teardown(() => backend.dispose())
+  const backend = await small(t, { contextCells: 512, batchRows: 64 })
   const { smallDecodeMs } = backend.capabilities
   if (smallDecodeMs) {
     t.equal(smallDecodeMs.length, 8)

@@ -1,28 +1,14 @@
 import { copyFileSync, truncateSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { loadBackend } from '../../src/llama/backend.js'
 import { loadVocabulary } from '../../src/llama/vocabulary.js'
-import { packageRoot } from '../../src/root.js'
 import { writeTinyModel } from '../support/gguf/tiny-models.js'
-
-const file = path.join(packageRoot(), 'models', 'MiniMind2-Small-26M-q8_0.gguf')
+import { small, smallModel } from './support/backends.js'
 
 t.test('says what the whole model says', async t => {
-  const vocabulary = await loadVocabulary(file)
+  const vocabulary = await loadVocabulary(smallModel)
   t.teardown(() => vocabulary.dispose())
-  const backend = await loadBackend({
-    model: file,
-    contextCells: 256,
-    sequenceIds: 2,
-    batchRows: 64,
-    threads: 1,
-    gpuLayers: 0,
-    cacheTypeK: 'f16',
-    cacheTypeV: 'f16',
-    flashAttention: 'auto'
-  })
-  t.teardown(() => backend.dispose())
+  const backend = await small(t, { contextCells: 256, sequenceIds: 2, batchRows: 64 })
   for (const field of [
     'path',
     'name',
@@ -53,7 +39,7 @@ t.test('says what the whole model says', async t => {
 
 t.test('several at once, of several models', async t => {
   const tiny = writeTinyModel('llama', path.join(t.testdir({}), 'tiny.gguf'))
-  const loaded = await Promise.all([file, tiny, file].map(loadVocabulary))
+  const loaded = await Promise.all([smallModel, tiny, smallModel].map(loadVocabulary))
   t.same(
     loaded.map(({ info }) => info.vocabularySize > 0),
     [true, true, true]
@@ -65,7 +51,7 @@ t.test('several at once, of several models', async t => {
 t.test('a file that has none is refused', async t => {
   const folder = t.testdir({ 'text.gguf': 'GGUF and then nothing' })
   const cut = path.join(folder, 'cut.gguf')
-  copyFileSync(file, cut)
+  copyFileSync(smallModel, cut)
   truncateSync(cut, 100_000)
   await t.rejects(loadVocabulary(path.join(folder, 'text.gguf')), { code: 'load_failed' })
   await t.rejects(loadVocabulary(cut), { code: 'load_failed' })

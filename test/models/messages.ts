@@ -1,6 +1,7 @@
 /** Made-up values of the messages between server and engine. */
 import type { Capabilities, ModelInfo } from '../../src/engine/backend.js'
 import type { EngineConfig, EngineStats, GenerationRequest } from '../../src/engine/messages.js'
+import { plainRequest } from '../../src/engine/plain-request.js'
 
 export function engineConfig(behaviour: Record<string, string | number> = {}): EngineConfig {
   const query = new URLSearchParams()
@@ -26,32 +27,12 @@ export function engineConfig(behaviour: Record<string, string | number> = {}): E
 /** `keep`: the fake engine admits the request and leaves it running. */
 export function generationRequest(tenant: 'keep' | '' = ''): GenerationRequest {
   return {
+    ...plainRequest,
     prompt: [{ type: 'text', text: 'hello', parseSpecial: true, addSpecial: true }],
     maxTokens: 3,
-    choices: 1,
-    sampling: {
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repeatPenalty: 1,
-      repeatLastN: 0,
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-      seed: 1,
-      logitBias: []
-    },
-    stop: [],
-    ignoreEndOfText: false,
-    emitSpecial: false,
-    logprobs: null,
-    constraint: null,
+    sampling: { ...plainRequest.sampling, seed: 1 },
     cachePrompt: true,
-    salt: '',
-    tenant,
-    priority: 0,
-    reproducible: false,
-    deadlines: { queue: null, firstToken: null, total: null }
+    tenant
   }
 }
 

@@ -259,8 +259,7 @@ export class Scheduler {
     const limit = this.shapes.attachLimit(stream)
     const shares = this.shares(stream)
     const cached = shares ? this.prefixes.matchLength(stream.salt, stream.tokens, limit) : 0
-    const leaders = this.running.filter(other => this.shares(other))
-    if (shares && leaderFor(stream, leaders, cached, limit, this.lengthsOf(stream))) return 'passed_over'
+    if (shares && this.leaderOf(stream, cached, limit)) return 'passed_over'
     // What it attaches to may be idle now and will not be: that cannot be evicted to make room for the rest.
     const pinned = shares ? this.prefixes.pinnedLength(stream.salt, stream.tokens, limit) : 0
     const need = this.need(stream, pinned)
@@ -284,6 +283,12 @@ export class Scheduler {
       this.tiers?.begin(stream, limit)
     }
     return 'started'
+  }
+
+  /** Who is computing what it needs, and will leave it behind. */
+  private leaderOf(stream: Stream, cached: number, limit: number): Stream | null {
+    const leaders = this.running.filter(other => this.shares(other))
+    return leaderFor(stream, leaders, cached, limit, this.lengthsOf(stream))
   }
 
   /** Brings prefixes back from the tiers for streams that have started. */

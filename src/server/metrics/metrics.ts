@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { ModelEvents } from '../../models/events.js'
 import type { Models } from '../../models/types.js'
-import { residentBytes } from '../resident-memory.js'
+import { residentBytes } from '../../resident-memory.js'
 import type { HistogramName } from './definitions.js'
 import { Endpoints } from './endpoints.js'
 import { EventLoopLag } from './event-loop.js'

@@ -3,8 +3,8 @@ import type { EngineStats, TierStats } from '../../engine/messages.js'
 import type { ModelRegistry } from '../../models/registry.js'
 import type { Model, Models } from '../../models/types.js'
 import { ApiError, openaiErrorBody } from '../../protocol/errors.js'
+import { residentBytes } from '../../resident-memory.js'
 import { packageVersion } from '../../root.js'
-import { residentBytes } from '../resident-memory.js'
 
 /**
  * Probes, without key and without rate limit.

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import type { GenerationRequest } from '../../../engine/messages.js'
+import { plainRequest } from '../../../engine/plain-request.js'
 import type { Models } from '../../../models/types.js'
 import { submit } from '../../generation/submit.js'
 
@@ -28,7 +28,7 @@ export default fp<{ models: Models }>(
       if (engine.full !== true) return
       await newsOfLeaving()
       if (engine.full !== true) return
-      await submit(engine, nothing, reply.raw, { paramNames: {}, promptParam: '' }, generation => {
+      await submit(engine, plainRequest, reply.raw, { paramNames: {}, promptParam: '' }, generation => {
         // Cannot be: between the question and this nobody else had a turn.
         generation.cancel()
         return () => {}
@@ -45,33 +45,4 @@ export default fp<{ models: Models }>(
 async function newsOfLeaving(): Promise<void> {
   await turn()
   await turn()
-}
-
-const nothing: GenerationRequest = {
-  prompt: [],
-  maxTokens: 1,
-  choices: 1,
-  sampling: {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repeatPenalty: 1,
-    repeatLastN: 0,
-    frequencyPenalty: 0,
-    presencePenalty: 0,
-    seed: 0,
-    logitBias: []
-  },
-  stop: [],
-  ignoreEndOfText: false,
-  emitSpecial: false,
-  logprobs: null,
-  constraint: null,
-  cachePrompt: false,
-  salt: '',
-  tenant: '',
-  priority: 0,
-  reproducible: false,
-  deadlines: { queue: null, firstToken: null, total: null }
 }

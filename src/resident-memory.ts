@@ -1,4 +1,4 @@
-/** Reading it takes half a millisecond, more than a probe of /health should cost. */
+/** Reading it takes half a millisecond, more than a probe of /health or a short request should cost. */
 const READ_EVERY = 1000
 
 let known = { at: Number.NEGATIVE_INFINITY, bytes: 0 }
