@@ -18,6 +18,11 @@ import { gaps, max, median, percentile } from './support/statistics.js'
 import { milliseconds, ratio, table } from './support/table.js'
 import { learnTokenRate, wordsFor } from './support/tokens.js'
 
+/** After this the model writes plain English: every token is text that can be seen, so that gaps are those of tokens. */
+const RUNNING: Message[] = [
+  { role: 'user', content: `${'The quick brown fox jumps over the lazy dog. '.repeat(4)}The quick brown fox` }
+]
+
 interface Run {
   /** Longest and 99th percentile gap of the stream, alone and while the long prompt is taken in, milliseconds. */
   quietMax: number
@@ -57,7 +62,7 @@ await main(async () => {
       user(prompts, name, wordsFor(options.number(flag), rate))
 
     const alone = whole(await stream(server, { messages: long('alone', 'long'), tokens: 4 }), server.name)
-    const scene = await besideStream(server, user(prompts, 'running', 60), long('beside', 'long'), {
+    const scene = await besideStream(server, RUNNING, long('beside', 'long'), {
       quietMs: options.number('quiet') * 1000,
       tokens: Math.floor(options.ctxSize / 2)
     })
@@ -148,6 +153,9 @@ async function besideStream(
   const result = whole(await stream(server, { messages: long, tokens: 4 }), server.name)
   hangUp.abort()
   const stopped = await decoding
+  // A character of several tokens arrives with the last of them.
+  if (!/^[\x20-\x7e\s]*$/.test(stopped.text))
+    throw new Error(`${server.name}: the stream wrote more than plain letters`)
   if (!stopped.aborted)
     throw new Error(`${server.name}: the stream ended too soon: ${stopped.error ?? 'all its tokens'}`)
   const firstToken = arrived + firstTokenMs(result)

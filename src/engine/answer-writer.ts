@@ -34,6 +34,11 @@ export class AnswerWriter {
     private readonly onEnd: (request: ActiveRequest) => void
   ) {}
 
+  /** There are tokens to write. */
+  get waits(): boolean {
+    return this.drawn.length > 0
+  }
+
   add(drawn: Drawn): void {
     if (drawn.finish !== null) drawn.choice.done = true
     const { stream, request } = drawn.choice

@@ -38,7 +38,8 @@ const IDLE_FACTOR = 2.5
 const CHECK_EVERY = 1000
 /**
  * Tokens become text, and are sent, once in so many milliseconds at most: a message wakes the server and its client, which
- * costs a short step a tenth of its time on two cores. First and last tokens do not wait.
+ * costs a short step a tenth of its time on two cores. First and last tokens do not wait, and none waits while a prompt
+ * is taken in.
  */
 const WRITE_EVERY = 10
 /** Milliseconds for writing hot prefixes to disk at a drain. */
@@ -300,11 +301,11 @@ export class Engine {
     const begun = this.now()
     const decoding = this.backend.decode()
     // The last tokens become text while this batch is computed.
-    if (this.writer.urgent || begun - this.wroteAt >= WRITE_EVERY) {
+    if (this.writer.waits && (this.writer.urgent || isLong(chunks) || begun - this.wroteAt >= WRITE_EVERY)) {
       this.wroteAt = begun
       this.writer.write()
-      this.outbox.flush()
     }
+    this.outbox.flush()
     let result: 'ok' | 'full'
     try {
       result = await decoding
@@ -438,4 +439,9 @@ export class Engine {
     this.signalled = true
     this.wake?.()
   }
+}
+
+/** It computes more than next tokens: that can take far longer than tokens should wait. */
+function isLong(chunks: readonly Chunk[]): boolean {
+  return chunks.some(({ count }) => count > 1)
 }

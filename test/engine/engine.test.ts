@@ -34,3 +34,31 @@ t.test('simultaneous requests with one long prefix compute it once', async t => 
   t.ok(computed <= 300 + 12 * 12, `computed ${computed} prompt tokens`)
   await harness.stop()
 })
+
+t.test('no token of a running stream waits for more than one step that takes a prompt in', async t => {
+  const backend = new SimulatedBackend({ cells: 4096, batchRows: 256 })
+  const harness = await EngineHarness.start(backend, { contextCells: 4096, batchRows: 256 })
+  let told = 0
+  const toldAtPromptSteps: number[] = []
+  const decode = backend.decode.bind(backend)
+  backend.decode = async () => {
+    const prompt = backend.batch.rows.length > 1
+    const result = await decode()
+    if (prompt) toldAtPromptSteps.push(told)
+    return result
+  }
+  const runs = new Promise<void>(resolve => {
+    const endless = request(tokens(10), { maxTokens: 300, ignoreEndOfText: true })
+    harness.submit(endless, event => {
+      if (event.type === 'text') told += event.tokens
+      if (told >= 20) resolve()
+    })
+  })
+  await harness.guard(runs)
+  toldAtPromptSteps.length = 0
+  await harness.guard(harness.run(request(tokens(2000, 5), { maxTokens: 1 })))
+  t.ok(toldAtPromptSteps.length > 5, `${toldAtPromptSteps.length} steps took the prompt in`)
+  for (const [i, now] of toldAtPromptSteps.entries())
+    if (i > 0) t.ok(now > (toldAtPromptSteps[i - 1] as number), `${now} tokens told by step ${i}`)
+  await harness.stop()
+})

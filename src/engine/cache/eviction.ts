@@ -14,11 +14,14 @@ export interface EvictionCandidate {
 /**
  * The coldest entry that may be evicted: at the end of a branch, with no child and no attached request in it. Least
  * recently used first; anchors (the end of system and tools, of a user turn) outlive tails of the same age.
+ *
+ * @param anchorWorth an anchor counts as this many times younger than it is.
  */
 export function evictionCandidate(
   branches: Iterable<Branch>,
   now: number,
-  accept: (branch: Branch) => boolean = () => true
+  accept: (branch: Branch) => boolean = () => true,
+  anchorWorth = ANCHOR_WORTH
 ): EvictionCandidate | undefined {
   let best: EvictionCandidate | undefined
   let bestAge = -1
@@ -28,7 +31,7 @@ export function evictionCandidate(
     const index = branch.entries.length - 1
     const entry = branch.entries[index]
     if (!entry) continue
-    const age = (now - entry.lastUsed) / (entry.anchor ? ANCHOR_WORTH : 1)
+    const age = (now - entry.lastUsed) / (entry.anchor ? anchorWorth : 1)
     if (age > bestAge) {
       bestAge = age
       best = { branch, from: Math.max(border, branch.entryStart(index)), age }

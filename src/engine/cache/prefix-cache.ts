@@ -2,7 +2,7 @@ import type { Backend } from '../backend.js'
 import type { SequenceIds } from '../pool/sequence-ids.js'
 import type { TokenList } from '../token-list.js'
 import type { Branch } from './branch.js'
-import { evictionCandidate } from './eviction.js'
+import { type EvictionCandidate, evictionCandidate } from './eviction.js'
 import { type PathSegment, PrefixIndex } from './prefix-index.js'
 
 /** Who may be attached to cached prefixes: a running stream, as far as the cache needs to know it. */
@@ -134,14 +134,29 @@ export class PrefixCache {
 
   /**
    * Frees at least `cells` cells if idle entries allow it.
-   * @param coldAfter only entries that were not used for this long, milliseconds (anchors: longer).
    * @returns how many were freed.
    */
-  evict(cells: number, coldAfter = 0): number {
+  evict(cells: number): number {
+    return this.evictWhile(cells, now => evictionCandidate(this.index.branches, now))
+  }
+
+  /**
+   * Frees up to about `cells` cells of entries that were not used for `idleMs` milliseconds, anchors like all others: they
+   * are not lost, a tier has them.
+   * @returns how many were freed.
+   */
+  evictCold(cells: number, idleMs: number): number {
+    return this.evictWhile(cells, now => {
+      const coldest = evictionCandidate(this.index.branches, now, undefined, 1)
+      return coldest && coldest.age >= idleMs ? coldest : undefined
+    })
+  }
+
+  private evictWhile(cells: number, next: (now: number) => EvictionCandidate | undefined): number {
     let freed = 0
     while (freed < cells) {
-      const candidate = evictionCandidate(this.index.branches, this.now())
-      if (!candidate || candidate.age < coldAfter) break
+      const candidate = next(this.now())
+      if (!candidate) break
       const from = Math.max(candidate.from, candidate.branch.end - (cells - freed))
       freed += this.cut(candidate.branch, from)
     }

@@ -1,16 +1,16 @@
 import type { Scheduler } from './scheduler.js'
 
 /** Idle entries that nobody has used for this long leave a busy pool, milliseconds. */
-const COLD_AFTER = 100
-/** Idle cells that may stay beside the streams' own, whatever their age. */
-const LEAST_IDLE = 256
-/** Milliseconds after one step at most: a piece that was saved before costs nothing, one that was not about half of one. */
+const COLD_AFTER = 50
+/** Milliseconds at a time at most: a piece that was saved before costs nothing, one that was not about half of one. */
 const TRIM_MS = 1
+/** After a long step it may be this part of the step's time. */
+const TRIM_SHARE = 0.05
 /** Cells that leave between two looks at the clock. */
 const SLICE = 256
 /** Compaction pays when the highest used cell may lie this many times beyond what is used, and not more often. */
 const SPARSE = 2
-const LEAST_SPAN = 4096
+const LEAST_SPAN = 1024
 const COMPACT_EVERY = 3000
 
 /**
@@ -29,25 +29,28 @@ export class PoolTrim {
     private readonly now: () => number
   ) {}
 
-  /** After a step; `scratch` is a free sequence id. */
-  afterStep(scratch: number): void {
+  /** A prompt is about to be taken in: what no stream uses should not slow it down. */
+  beforePrompt(): void {
+    this.evictCold(TRIM_MS)
+  }
+
+  /** After a step that took `ms`; `scratch` is a free sequence id. */
+  afterStep(ms: number, scratch: number): void {
     const { scheduler } = this
     this.highest = Math.max(this.highest, scheduler.usedCells)
     if (scheduler.running.length === 0) return
     // Not while more is leaving: half of it would be moved, and the rest of the gap stay for long.
-    if (this.evictCold() === 0) this.compactIfSparse(scratch)
+    if (this.evictCold(Math.max(TRIM_MS, ms * TRIM_SHARE)) === 0) this.compactIfSparse(scratch)
   }
 
   /** Returns the cells that left. */
-  private evictCold(): number {
-    const { cache, usedCells } = this.scheduler
+  private evictCold(budgetMs: number): number {
+    const { cache } = this.scheduler
     const idle = cache.idleCells()
-    const spare = Math.max(LEAST_IDLE, (usedCells - idle) / 8)
-    const excess = Math.ceil(idle - spare)
-    const until = this.now() + TRIM_MS
+    const until = this.now() + budgetMs
     let freed = 0
-    while (freed < excess) {
-      const slice = cache.evict(Math.min(SLICE, excess - freed), COLD_AFTER)
+    while (freed < idle) {
+      const slice = cache.evictCold(Math.min(SLICE, idle - freed), COLD_AFTER)
       freed += slice
       if (slice === 0 || this.now() >= until) break
     }

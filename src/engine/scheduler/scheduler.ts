@@ -51,6 +51,8 @@ export class Scheduler {
   private readonly shapes: ReproducibleShapes
   private readonly composer: StepComposer
   private readonly justStarted: Stream[] = []
+  /** Milliseconds of the batches since the last look at the tiers. */
+  private lastStepMs = 0
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
 
   constructor(
@@ -156,6 +158,7 @@ export class Scheduler {
       this.startWaiting()
     }
     this.restore()
+    if (!this.appendOnly && this.running.some(stream => !stream.decoding)) this.trim?.beforePrompt()
     for (;;) {
       const active = this.running.filter(stream => this.wantsRows(stream))
       const batches = this.composer.compose(active, this.roomFor(active))
@@ -176,7 +179,9 @@ export class Scheduler {
 
   /** Saves some of what is new to the tiers. Returns whether more is waiting. */
   tidy(): boolean {
-    if (this.trim && this.tiers && !this.appendOnly) this.trim.afterStep(this.tiers.scratchId)
+    if (this.trim && this.tiers && !this.appendOnly)
+      this.trim.afterStep(this.lastStepMs, this.tiers.scratchId)
+    this.lastStepMs = 0
     return this.tiers?.spill(this.running.some(stream => stream.decoding)) ?? false
   }
 
@@ -188,6 +193,7 @@ export class Scheduler {
   /** The chunks of a batch are in the cells now. */
   computed(chunks: readonly Chunk[], ms: number): void {
     this.budget.observe(shapeOf(chunks), ms)
+    this.lastStepMs += ms
     const [only] = chunks
     if (chunks.length === 1 && only && only.count > 1)
       this.tiers?.cost.observeCompute(only.count, only.from, ms)

@@ -11,9 +11,16 @@ const TILED_ROWS = 64
 /** Older steps count less: the weight of a step halves in about 140 further ones. */
 const FORGETTING = 0.995
 
+/** A row of a large step costs at least this part of a row of the cheapest step seen. */
+const ECONOMY = 0.75
+
+/** What a step counts that took longer than expected. */
+const SLOW_WEIGHT = 0.3
+
 /**
  * Learns what a step costs: ms = a + b * rows + c * depth, by recursive least squares, apart for small and for tiled
- * steps. Source: the standard recursive least squares update with exponential forgetting.
+ * steps. Source: the standard recursive least squares update with exponential forgetting and weights: a step that took
+ * longer than expected counts for less, since what else the machine does only ever makes steps longer.
  */
 export class StepCostModel {
   private readonly small = new Fit()
@@ -58,15 +65,20 @@ class Fit {
   private seen = 0
   /** Milliseconds per row of the dearest step seen; 0 before any. */
   mostPerRow = 0
+  /** Of the cheapest one, forgotten slowly. */
+  private leastPerRow = Number.POSITIVE_INFINITY
 
   observe(x: Features, ms: number): void {
-    this.mostPerRow = Math.max(this.mostPerRow, ms / (64 * x[1]))
+    const perRow = ms / (64 * x[1])
+    this.mostPerRow = Math.max(this.mostPerRow, perRow)
+    this.leastPerRow = Math.min(this.leastPerRow / FORGETTING, perRow)
     // One step that waited for another process must not teach that steps are slow.
     const expected = this.predict(x)
     const y = expected !== null && ms > expected * 4 + 5 ? expected * 4 + 5 : ms
     const px = this.covariance.map(row => dot(row, x)) as Features
-    const gain = FORGETTING + dot(x, px)
     const error = y - dot(this.weights, x)
+    const weight = expected !== null && error > 0 ? SLOW_WEIGHT : 1
+    const gain = FORGETTING / weight + dot(x, px)
     for (let i = 0; i < 3; i++) this.weights[i]! += (px[i]! / gain) * error
     for (let i = 0; i < 3; i++) {
       for (let j = 0; j < 3; j++) {
@@ -79,7 +91,9 @@ class Fit {
   }
 
   predict(x: Features): number | null {
-    return this.seen < 4 ? null : Math.max(0.01, dot(this.weights, x))
+    if (this.seen < 4) return null
+    // Few steps of about one size say little of larger ones: those do not become much cheaper by the row.
+    return Math.max(0.01, dot(this.weights, x), ECONOMY * this.leastPerRow * 64 * x[1])
   }
 
   private restart(): void {

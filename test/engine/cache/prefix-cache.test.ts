@@ -211,6 +211,29 @@ t.test('an anchor outlives a tail of the same age', async t => {
 })
 
 t.test(
+  'what leaves for a tier goes by age alone, an anchor too, once it is idle for long enough',
+  async t => {
+    const world = new World(16)
+    const anchored = new Owner(world.cache.takeId() as number, '', new TokenList([1, 2, 3, 4]))
+    world.owners.push(anchored)
+    for (let i = 0; i < 4; i++) {
+      world.backend.batch.clear()
+      world.backend.batch.add(i + 1, i, anchored.sequence, false)
+      await world.backend.decode()
+    }
+    anchored.computed = 4
+    world.cache.insert(anchored, 4, true)
+    world.finish(0)
+    world.clock += 1000
+    await world.start('', [5, 6, 7], 3)
+    world.finish(0)
+    t.equal(world.cache.evictCold(100, 5000), 0)
+    t.equal(world.cache.evictCold(100, 500), 4)
+    t.equal(world.cache.matchLength('', new TokenList([5, 6, 7]), 3), 3)
+  }
+)
+
+t.test(
   'out of ids, the prefix that the next request is put onto is the last to go, however cold',
   async t => {
     for (const protects of [false, true]) {

@@ -89,6 +89,26 @@ t.test('the cost model learns a line and is not misled by one slow step', t => {
   t.end()
 })
 
+t.test('few steps of one size do not promise that large ones cost next to nothing', t => {
+  const model = new StepCostModel()
+  for (const ms of [74, 81, 63, 62]) model.observe({ rows: 128, depth: 128 * 64 }, ms)
+  const predicted = model.predict({ rows: 512, depth: 512 * 256 }) as number
+  t.ok(predicted > 150, `${predicted} ms for four times as many rows`)
+  t.end()
+})
+
+t.test('what else the machine does makes steps longer, and hardly dearer', t => {
+  const model = new StepCostModel()
+  const shape = (i: number) => ({ rows: 64 + ((i * 37) % 200), depth: 64 * 100 })
+  const cost = (rows: number) => 5 + 0.5 * rows
+  for (let i = 0; i < 40; i++) model.observe(shape(i), cost(shape(i).rows))
+  for (let i = 0; i < 5; i++) model.observe(shape(i), 2 * cost(shape(i).rows))
+  for (let i = 0; i < 20; i++) model.observe(shape(i), cost(shape(i).rows))
+  const predicted = model.predict({ rows: 128, depth: 64 * 100 }) as number
+  t.ok(Math.abs(predicted - cost(128)) < cost(128) * 0.1, `${predicted} for ${cost(128)}`)
+  t.end()
+})
+
 t.test(
   'the budget: small while nothing is known and somebody waits, to the target when it is, never below a chunk',
   t => {
