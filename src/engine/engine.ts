@@ -298,6 +298,7 @@ export class Engine {
         if (last) outputs.push({ choice: this.choices.get(stream) as Choice, row })
       }
     }
+    const padding = this.scheduler.pad(chunks)
     const begun = this.now()
     const decoding = this.backend.decode()
     // The last tokens become text while this batch is computed.
@@ -313,13 +314,15 @@ export class Engine {
     } catch (error) {
       this.decodeRefused(chunks, error)
       return false
+    } finally {
+      if (padding > 0) this.scheduler.unpad()
     }
     if (result === 'full') {
       if (!this.scheduler.makeRoom(rowsOf(chunks))) this.giveUpStuck()
       return false
     }
     const ms = this.now() - begun
-    this.scheduler.computed(chunks, ms)
+    this.scheduler.computed(chunks, ms, padding)
     this.statistics.stepDone(chunks, ms)
     for (const { choice, rows } of read) if (!choice.done) this.reader.tell(choice, rows)
     for (const { choice, row } of outputs) {

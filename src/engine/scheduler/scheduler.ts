@@ -10,9 +10,10 @@ import { boundariesOf } from './boundaries.js'
 import { ReproducibleShapes } from './chunking.js'
 import { PoolTrim } from './pool-trim.js'
 import { leaderFor } from './prompt-shares.js'
+import { paddedShape, RowPadding } from './row-padding.js'
 import { StepBudget } from './step-budget.js'
 import { StepComposer } from './step-composer.js'
-import { type Chunk, type StepPlan, shapeOf } from './step-plan.js'
+import { type Chunk, rowsOf, type StepPlan, shapeOf } from './step-plan.js'
 import type { Stream } from './stream.js'
 
 export interface SchedulerOptions {
@@ -50,6 +51,7 @@ export class Scheduler {
   private trim: PoolTrim | null = null
   private readonly shapes: ReproducibleShapes
   private readonly composer: StepComposer
+  private readonly padding: RowPadding
   private readonly justStarted: Stream[] = []
   /** Milliseconds of the batches since the last look at the tiers. */
   private lastStepMs = 0
@@ -76,6 +78,7 @@ export class Scheduler {
     })
     this.shapes = new ReproducibleShapes(batchRows, Math.min(backend.capabilities.invariantRows, batchRows))
     this.composer = new StepComposer(backend, this.budget, this.shapes)
+    this.padding = new RowPadding(backend, this.budget.cost)
   }
 
   /** Puts RAM and disk below the pool. `awaken` is called when something arrives between steps. */
@@ -190,9 +193,23 @@ export class Scheduler {
     return this.justStarted.splice(0)
   }
 
-  /** The chunks of a batch are in the cells now. */
-  computed(chunks: readonly Chunk[], ms: number): void {
-    this.budget.observe(shapeOf(chunks), ms)
+  /** Fills up the backend's batch, which holds these chunks, where that is cheaper. Returns the rows added. */
+  pad(chunks: readonly Chunk[]): number {
+    if (!this.tiers || this.appendOnly) return 0
+    const rows = this.padding.rowsFor(chunks, this.cells - this.usedCells - rowsOf(chunks))
+    for (let i = 0; i < rows; i++) this.backend.batch.add(0, i, this.tiers.scratchId, false)
+    return rows
+  }
+
+  /** After the decode, whatever came of it: the rows that filled it up are thrown away. */
+  unpad(): void {
+    if (this.tiers) this.backend.removeRange(this.tiers.scratchId, 0, -1)
+  }
+
+  /** The chunks of a batch are in the cells now; `padding` more rows were computed with them. */
+  computed(chunks: readonly Chunk[], ms: number, padding = 0): void {
+    const shape = shapeOf(chunks)
+    this.budget.observe(padding > 0 ? paddedShape(shape, padding) : shape, ms)
     this.lastStepMs += ms
     const [only] = chunks
     if (chunks.length === 1 && only && only.count > 1)

@@ -9,6 +9,8 @@ import type { Stream } from './stream.js'
 
 /** Mean position of running streams' rows up to which they are decoded apart from prompts on a CPU. */
 const SHALLOW = 1024
+/** Sum of their positions up to which it does not matter how deep they are: about 20 ms for all of them. */
+const LITTLE = 16 * 1024
 
 /** Logits that are read within one step, rows times vocabulary: about 10 ns each. */
 const LOGITS_READ = 4e6
@@ -88,7 +90,7 @@ export class StepComposer {
    * deep ones gain more from the tiles (docs/performance.md).
    */
   private decodesApart({ rows, depth }: StepShape): boolean {
-    return this.backend.info.device === 'CPU' && depth < rows * SHALLOW
+    return this.backend.info.device === 'CPU' && depth < Math.max(rows * SHALLOW, LITTLE)
   }
 }
 

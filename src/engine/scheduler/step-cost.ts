@@ -6,7 +6,7 @@ export interface StepShape {
 }
 
 /** From this many rows on a CPU takes a tiled path for attention (llama-facts: 64 rows cost less than 63). */
-const TILED_ROWS = 64
+export const TILED_ROWS = 64
 
 /** Older steps count less: the weight of a step halves in about 140 further ones. */
 const FORGETTING = 0.995
