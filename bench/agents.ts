@@ -71,7 +71,10 @@ await main(async () => {
     async function speak(agent: number, turn: number): Promise<void> {
       const history = histories[agent]!
       const words = options.number(turn === 0 ? 'own' : 'words')
-      history.push({ role: 'user', content: prompts.text(`agent ${agent}, turn ${turn}`, words) })
+      history.push({
+        role: 'user',
+        content: `${prompts.text(`agent ${agent}, turn ${turn}`, words)}. Tell me a long story about this.`
+      })
       const result = await stream(server, { messages: history, tokens })
       assertWhole([result], tokens, server.name)
       history.push({ role: 'assistant', content: result.text })

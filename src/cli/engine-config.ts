@@ -30,6 +30,7 @@ export function engineConfig(
     cacheTypeV: config.cacheTypeV,
     flashAttention: config.flashAttn,
     loadMode: config.loadMode,
+    lanes: config.lanes === 'auto',
     blockSize: config.blockSize,
     maxQueue: config.maxQueue,
     maxQueuedTokens: config.maxQueuedTokens === 0 ? null : config.maxQueuedTokens,

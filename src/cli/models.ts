@@ -3,7 +3,9 @@ import path from 'node:path'
 import { UsageError } from '../config/errors.js'
 import { defaultModel } from '../config/settings.js'
 import type { Config } from '../config.js'
-import { type MachineFigures, readModelFigures } from '../models/memory.js'
+import type { EngineConfig } from '../engine/messages.js'
+import { laneBytes } from '../llama/lanes.js'
+import { type MachineFigures, type ModelFigures, readModelFigures } from '../models/memory.js'
 import type { ModelOptions } from '../models/registry.js'
 import { packageRoot } from '../root.js'
 import { engineConfig, modelName, shareOfRam } from './engine-config.js'
@@ -91,7 +93,8 @@ export function modelOptions(
         })
         const engine = engineConfig(settings, file, figures, machine)
         const cells = engine.contextCells || figures.trainingContext
-        const bytes = PROCESS_BYTES + figures.weights + figures.fixed + figures.perCell * cells
+        const context = figures.fixed + figures.perCell * cells + lanesOf(engine, figures, machine)
+        const bytes = PROCESS_BYTES + figures.weights + context
         if (engine.tiers === undefined) return { config: engine, bytes }
         const room = memoryBudget(config, machine) - bytes
         const tiers = shareOfRam(engine.tiers, config.cacheRam === 'auto', entries.length, room)
@@ -99,6 +102,16 @@ export function modelOptions(
       }
     }
   })
+}
+
+/** Bytes of the copies that a CPU's engine keeps of running streams (lanes.ts). */
+function lanesOf(
+  { gpuLayers, parallel, lanes }: EngineConfig,
+  { perCell, trainingContext }: ModelFigures,
+  machine: MachineFigures
+): number {
+  const onCpu = gpuLayers === 0 || (machine.gpuMemory === null && process.platform !== 'darwin')
+  return onCpu && lanes !== false ? laneBytes(parallel, perCell, trainingContext) : 0
 }
 
 /** Two files in different folders may have one name: the second is called by its folder as well. */

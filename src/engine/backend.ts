@@ -43,6 +43,11 @@ export interface Capabilities {
    * out where a larger batch costs less per row, as is usual.
    */
   smallDecodeMs?: readonly number[]
+  /**
+   * Streams of fewer tokens than this are decoded on copies of their own when they may be (`decode`), and then cost
+   * nothing for what else is in the pool. Left out: there are no such copies.
+   */
+  laneCells?: number
   /** Bytes of keys and values that one cell takes, all layers together (an average where layers differ). */
   bytesPerCell: number
 }
@@ -135,10 +140,12 @@ export interface Backend {
   /**
    * Computes the batch. Resolves off the event loop: messages come in meanwhile, but nothing else of this backend
    * except `tokenize` and `piece` may be called until it settles.
+   * @param lanes the rows are the next tokens of running streams: a backend may compute them on copies of its own, see
+   * `Capabilities.laneCells`.
    * @returns `ok`, or `full` when there are not enough free cells (then nothing has changed).
    * @throws BackendError when the library refuses the batch.
    */
-  decode(): Promise<'ok' | 'full'>
+  decode(lanes?: boolean): Promise<'ok' | 'full'>
 
   /** Logits of an output row of the last decode: [vocabularySize] floats, writable, valid until the next decode. */
   logits(row: number): Float32Array

@@ -300,7 +300,7 @@ export class Engine {
     }
     const padding = this.scheduler.pad(chunks)
     const begun = this.now()
-    const decoding = this.backend.decode()
+    const decoding = this.backend.decode(this.scheduler.mayTakeLanes(chunks))
     // The last tokens become text while this batch is computed.
     if (this.writer.waits && (this.writer.urgent || isLong(chunks) || begun - this.wroteAt >= WRITE_EVERY)) {
       this.wroteAt = begun

@@ -61,7 +61,8 @@ async function main(): Promise<void> {
       cacheTypeK: config.cacheTypeK,
       cacheTypeV: config.cacheTypeV,
       flashAttention: config.flashAttention,
-      loadMode: config.loadMode ?? 'auto'
+      loadMode: config.loadMode ?? 'auto',
+      lanes: config.lanes === false ? 0 : config.parallel
     },
     fraction => send({ type: 'progress', fraction })
   )

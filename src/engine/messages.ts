@@ -271,6 +271,8 @@ export interface EngineConfig {
   flashAttention: 'auto' | 'on' | 'off'
   /** How the weights are brought in, see `loadModes`; left out: auto. */
   loadMode?: 'auto' | 'none' | 'mmap' | 'mlock' | 'mmap+mlock'
+  /** Whether running streams may be computed on copies of their own on a CPU (lanes.ts); left out: yes. */
+  lanes?: boolean
   blockSize: number
   maxQueue: number
   /** Most prompt tokens waiting; null: no bound beside maxQueue. */

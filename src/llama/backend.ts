@@ -12,6 +12,7 @@ import {
 import { cellsInUse, measuredBytesPerCell, type StateSizes } from './accounting.js'
 import { isIndex, NativeBatch } from './batch.js'
 import koffi from './ffi.js'
+import { type LanePool, Lanes } from './lanes.js'
 import type { Pointer } from './layout.js'
 import type { Functions } from './library.js'
 import { type BackendOptions, type LoadedModel, loadModel } from './load.js'
@@ -64,8 +65,11 @@ class LlamaBackend implements Backend, SamplerHost {
   #lastSmallDecode = { rows: 0, ms: 0 }
   #disposed = false
   #freed = false
-  #logitsAddress: Pointer = null
-  #logitsRows: Float32Array[] = []
+  readonly #lanes: Lanes | null
+  /** Rows of the last decode are in lanes. */
+  #inLanes = false
+  /** Views of the logits, by their address. */
+  readonly #logitsRows = new Map<unknown, Float32Array[]>()
 
   constructor(loaded: LoadedModel) {
     this.info = loaded.info
@@ -77,6 +81,7 @@ class LlamaBackend implements Backend, SamplerHost {
     this.#model = loaded.model
     this.#memory = loaded.memory
     this.#copiesWhole = loaded.copiesWhole
+    this.#lanes = loaded.lanes && new Lanes(lanePool(loaded), loaded.lanes)
     this.#tokenizer = new Tokenizer(this.functions, loaded.vocab, this.vocabularySize)
     this.batch = new NativeBatch({
       rows: this.capabilities.batchRows,
@@ -112,19 +117,19 @@ class LlamaBackend implements Backend, SamplerHost {
   }
 
   /** On this thread, after a turn of the event loop: messages come in between two steps. */
-  async #decodeHere(struct: NativeBatch['struct']): Promise<number> {
+  async #decodeHere(context: Pointer, struct: NativeBatch['struct']): Promise<number> {
     await new Promise(setImmediate)
     const begun = performance.now()
-    const code = this.functions.llama_decode(this.context, struct)
+    const code = this.functions.llama_decode(context, struct)
     this.#took(struct.n_tokens, performance.now() - begun)
     return code
   }
 
   /** On another thread: messages come in meanwhile. */
-  async #decodeElsewhere(struct: NativeBatch['struct']): Promise<number> {
+  async #decodeElsewhere(context: Pointer, struct: NativeBatch['struct']): Promise<number> {
     const begun = performance.now()
     const code = await new Promise<number>((resolve, reject) => {
-      this.functions.llama_decode.async(this.context, struct, (error, result) =>
+      this.functions.llama_decode.async(context, struct, (error, result) =>
         error ? reject(error) : resolve(result)
       )
     })
@@ -132,41 +137,58 @@ class LlamaBackend implements Backend, SamplerHost {
     return code
   }
 
-  async decode(): Promise<'ok' | 'full'> {
+  async decode(apart = false): Promise<'ok' | 'full'> {
     this.#assertIdle()
-    const { struct, length } = this.batch
+    const { length } = this.batch
     if (length === 0) throw new BackendError('decode_failed', 'the batch is empty')
+    const laned = this.#takeLanes(apart)
+    const { struct } = laned ?? this.batch
+    const context = laned && this.#lanes ? this.#lanes.context : this.context
     struct.n_tokens = length
     this.#decoding = true
+    this.#inLanes = laned !== null
     this.batch.computed(0)
     let code: number
     try {
-      code = await (this.#isShort(length) ? this.#decodeHere(struct) : this.#decodeElsewhere(struct))
+      const here = this.#isShort(length)
+      code = await (here ? this.#decodeHere(context, struct) : this.#decodeElsewhere(context, struct))
     } finally {
       this.#decoding = false
       this.#freeWhenUnused()
     }
-    if (code === 1) return 'full'
+    if (code === 1 && !laned) return 'full'
     if (code !== 0) throw new BackendError('decode_failed', decodeFailure(code, length))
     this.batch.computed(length)
+    if (laned) this.#lanes?.computed(laned)
     return 'ok'
   }
 
+  /** The batch in lanes; null: it is computed in the pool, and all of its sequences are there. */
+  #takeLanes(apart: boolean): NativeBatch | null {
+    if (!this.#lanes) return null
+    if (apart) return this.#lanes.take(this.batch)
+    for (let row = 0; row < this.batch.length; row++) this.#lanes.settle(this.batch.row(row).sequence)
+    return null
+  }
+
   logits(row: number): Float32Array {
-    this.assertDrawable(row)
-    const index = this.batch.outputIndex(row)
-    const address = this.functions.llama_get_logits(this.context)
+    const place = this.drawable(row)
+    const index = this.#inLanes ? place.row : this.batch.outputIndex(row)
+    const address = this.functions.llama_get_logits(place.context)
     if (address === null) throw new BackendError('decode_failed', 'there are no logits')
-    if (address !== this.#logitsAddress) {
-      // One view over all rows: a view counts as much external memory as it spans.
-      const size = this.vocabularySize
-      const all = new Float32Array(koffi.view(address, 4 * size * this.capabilities.outputRows))
-      this.#logitsRows = Array.from({ length: this.capabilities.outputRows }, (_, at) =>
-        all.subarray(at * size, (at + 1) * size)
-      )
-      this.#logitsAddress = address
-    }
-    return this.#logitsRows[index]!
+    return (this.#logitsRows.get(address) ?? this.#viewLogits(address))[index]!
+  }
+
+  /** One view over all rows: a view counts as much external memory as it spans. */
+  #viewLogits(address: Pointer): Float32Array[] {
+    const rows = this.#inLanes && this.#lanes ? this.#lanes.count : this.capabilities.outputRows
+    const size = this.vocabularySize
+    const all = new Float32Array(koffi.view(address, 4 * size * rows))
+    const views = Array.from({ length: rows }, (_, at) => all.subarray(at * size, (at + 1) * size))
+    // One for the pool, one for the lanes; they seldom move.
+    if (this.#logitsRows.size >= 2) this.#logitsRows.clear()
+    this.#logitsRows.set(address, views)
+    return views
   }
 
   createSampler(params: SamplerParams): Sampler {
@@ -182,11 +204,15 @@ class LlamaBackend implements Backend, SamplerHost {
     if (this.#copiesWhole && !(p0 <= 0 && p1 < 0)) {
       throw new RangeError('this model copies whole sequences only')
     }
+    this.#lanes?.settle(from)
+    this.#lanes?.settle(to)
     this.functions.llama_memory_seq_cp(this.#memory, from, to, p0, p1)
   }
 
   removeRange(sequence: number, p0: number, p1: number): boolean {
     this.#assertSequence(sequence)
+    if (p0 <= 0 && p1 < 0) this.#lanes?.drop(sequence)
+    else this.#lanes?.settle(sequence)
     return this.functions.llama_memory_seq_rm(this.#memory, sequence, p0, p1)
   }
 
@@ -197,12 +223,14 @@ class LlamaBackend implements Backend, SamplerHost {
 
   maxPosition(sequence: number): number {
     this.#assertSequence(sequence)
-    return this.functions.llama_memory_seq_pos_max(this.#memory, sequence)
+    const length = this.#lanes?.lengthOf(sequence)
+    return length === undefined ? this.functions.llama_memory_seq_pos_max(this.#memory, sequence) : length - 1
   }
 
   usedCells(): number {
     this.#assertIdle()
     if (this.capabilities.memory !== 'attention' || !this.#sizes) return -1
+    this.#lanes?.settleAll()
     const sequences: number[] = []
     for (let sequence = 0; sequence < this.capabilities.sequenceIds; sequence++) {
       if (this.maxPosition(sequence) >= 0) sequences.push(this.stateBytes(sequence))
@@ -212,11 +240,13 @@ class LlamaBackend implements Backend, SamplerHost {
 
   stateBytes(sequence: number): number {
     this.#assertSequence(sequence)
+    this.#lanes?.settle(sequence)
     return Number(this.functions.llama_state_seq_get_size(this.context, sequence))
   }
 
   saveState(sequence: number, into: Uint8Array): number {
     this.#assertSequence(sequence)
+    this.#lanes?.settle(sequence)
     return Number(this.functions.llama_state_seq_get_data(this.context, into, into.byteLength, sequence))
   }
 
@@ -256,9 +286,11 @@ class LlamaBackend implements Backend, SamplerHost {
   }
 
   /** For samplers: outputs may be read, and row `row` has one. */
-  assertDrawable(row: number): void {
+  drawable(row: number): { context: Pointer; row: number } {
     this.#assertIdle()
     this.batch.outputIndex(row)
+    if (!this.#inLanes || !this.#lanes) return { context: this.context, row }
+    return { context: this.#lanes.context, row: this.#lanes.rowOf(row) }
   }
 
   released(sampler: NativeSampler): void {
@@ -289,9 +321,22 @@ class LlamaBackend implements Backend, SamplerHost {
     if (!this.#disposed || this.#freed || this.#decoding || this.#tokenizer.inFlight > 0) return
     this.#freed = true
     for (const sampler of [...this.#samplers]) sampler.free()
+    this.#lanes?.free()
     this.functions.llama_free(this.context)
     this.functions.llama_model_free(this.#model)
     this.batch.free()
+  }
+}
+
+/** Lanes write back through the highest sequence id, which the capabilities do not tell of. */
+function lanePool({ library, context, memory, info, capabilities }: LoadedModel): LanePool {
+  return {
+    functions: library.functions,
+    context,
+    memory,
+    scratch: capabilities.sequenceIds,
+    vocabularySize: info.vocabularySize,
+    bytesPerCell: capabilities.bytesPerCell
   }
 }
 

@@ -83,6 +83,16 @@ export class NativeBatch implements Batch {
     return row
   }
 
+  /** What was added as this row. */
+  row(row: number): { token: number; position: number; sequence: number; output: boolean } {
+    return {
+      token: this.#tokens[row] as number,
+      position: this.#positions[row] as number,
+      sequence: this.#sequences[row] as number,
+      output: this.#wanted[row] === 1
+    }
+  }
+
   /** The rows have been computed: `outputIndex` is about them from now on. 0 rows: about none. */
   computed(rows: number): void {
     this.#computedIndex.set(this.#outputIndex.subarray(0, rows))

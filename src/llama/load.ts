@@ -5,6 +5,7 @@ import { computeDevice, type Device } from './device.js'
 import koffi from './ffi.js'
 import { fingerprint } from './fingerprint.js'
 import { type GgufHeader, metadataNumber, metadataString } from './gguf.js'
+import { type LaneContext, laneCells } from './lanes.js'
 import {
   cacheTypes,
   flashAttentionTypes,
@@ -44,6 +45,8 @@ export interface BackendOptions {
   flashAttention: 'auto' | 'on' | 'off'
   /** Default: `auto`, see `loadModeFor`. */
   loadMode?: keyof typeof loadModes
+  /** Streams that may run at once, for which the pool may have lanes (lanes.ts); default 0: it has none. */
+  lanes?: number
   /** What happens to llama.cpp's own log lines; the first load of a process decides. */
   log?: LogMode
 }
@@ -58,6 +61,7 @@ export interface LoadedModel {
   capabilities: Capabilities
   /** The memory can be copied between sequences only as a whole. */
   copiesWhole: boolean
+  lanes: LaneContext | null
 }
 
 /** Architectures whose memory asserts that a sequence is copied as a whole (`llama-kv-cache-dsv4.cpp`). */
@@ -95,7 +99,13 @@ async function loadNext(
       const info = describe(library, model, options, files, device)
       const capabilities = capabilitiesOf(f, model, context, options, bytes, info)
       const copiesWhole = wholeCopyArchitectures.has(info.architecture)
-      return { library, model, context, memory, vocab, info, capabilities, copiesWhole }
+      const lanes = await createLanes(library, model, options, capabilities, info, copiesWhole)
+      if (lanes) {
+        capabilities.laneCells = lanes.cells
+        // One id of the pool is what passes between it and the lanes.
+        capabilities.sequenceIds--
+      }
+      return { library, model, context, memory, vocab, info, capabilities, copiesWhole, lanes }
     } catch (error) {
       f.llama_model_free(model)
       throw error
@@ -243,7 +253,29 @@ async function createContext(
   lines: string[]
 ): Promise<Pointer> {
   const f = library.functions
-  const params: StructValue<'llama_context_params'> = {
+  lines.length = 0
+  const context = await newContext(f, model, contextParams(f, options))
+  if (context === null) {
+    const cause = causeIn(lines) ?? 'no reason given'
+    const memory = /alloc|memory/i.test(cause)
+    throw new BackendError(
+      memory ? 'out_of_memory' : 'context_failed',
+      `the context cannot be created: ${cause}${memory ? ` (it takes about ${gib(bytes.total)})` : ''}`
+    )
+  }
+  if (f.llama_get_memory(context) === null) {
+    f.llama_free(context)
+    const architecture = metadataString(header, 'general.architecture')
+    throw new BackendError(
+      'load_failed',
+      `${path.basename(options.model)} is not a model that generates text (architecture ${architecture})`
+    )
+  }
+  return context
+}
+
+function contextParams(f: Functions, options: BackendOptions): StructValue<'llama_context_params'> {
+  return {
     ...f.llama_context_default_params(),
     n_ctx: options.contextCells,
     n_batch: options.batchRows,
@@ -263,27 +295,45 @@ async function createContext(
     kv_unified: true,
     no_perf: true
   }
-  lines.length = 0
-  const context = await new Promise<Pointer>((resolve, reject) => {
+}
+
+function newContext(
+  f: Functions,
+  model: Pointer,
+  params: StructValue<'llama_context_params'>
+): Promise<Pointer> {
+  return new Promise((resolve, reject) => {
     f.llama_init_from_model.async(model, params, (error, result) => (error ? reject(error) : resolve(result)))
   })
-  if (context === null) {
-    const cause = causeIn(lines) ?? 'no reason given'
-    const memory = /alloc|memory/i.test(cause)
-    throw new BackendError(
-      memory ? 'out_of_memory' : 'context_failed',
-      `the context cannot be created: ${cause}${memory ? ` (it takes about ${gib(bytes.total)})` : ''}`
-    )
-  }
-  if (f.llama_get_memory(context) === null) {
-    f.llama_free(context)
-    const architecture = metadataString(header, 'general.architecture')
-    throw new BackendError(
-      'load_failed',
-      `${path.basename(options.model)} is not a model that generates text (architecture ${architecture})`
-    )
-  }
-  return context
+}
+
+/** A context for running streams' private copies, where the pool's layout costs time: on a CPU. null: it goes without. */
+async function createLanes(
+  { functions: f }: Library,
+  model: Pointer,
+  options: BackendOptions,
+  { memory, bytesPerCell, cellsPerSequence, sequenceIds }: Capabilities,
+  { device }: ModelInfo,
+  copiesWhole: boolean
+): Promise<LaneContext | null> {
+  const count = Math.min(options.lanes ?? 0, maxSequenceIds)
+  if (count < 2 || device !== 'CPU' || memory !== 'attention' || copiesWhole || sequenceIds < 4) return null
+  const cells = laneCells(count, bytesPerCell, cellsPerSequence)
+  if (cells === 0 || count * cells * bytesPerCell > availableMemory() / 4) return null
+  const context = await newContext(f, model, {
+    ...contextParams(f, options),
+    n_ctx: count * cells,
+    n_batch: count,
+    n_ubatch: count,
+    n_seq_max: count,
+    n_outputs_max: count,
+    kv_unified: false
+  })
+  if (context === null) return null
+  const laneMemory = f.llama_get_memory(context)
+  // Read back: the library rounds.
+  const each = Math.floor(f.llama_n_ctx(context) / count)
+  return { context, memory: laneMemory, count, cells: Math.min(cells, each) }
 }
 
 /**

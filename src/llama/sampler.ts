@@ -86,11 +86,13 @@ function check(params: SamplerParams, vocabularySize: number): void {
 /** What a sampler needs of the backend it draws from. */
 export interface SamplerHost {
   functions: Functions
-  context: Pointer
   vocabularySize: number
   historyLimit: number
-  /** @throws when a decode is running, or `row` has no output. */
-  assertDrawable(row: number): void
+  /**
+   * Where the logits of a row of the last batch are.
+   * @throws when a decode is running, or `row` has no output.
+   */
+  drawable(row: number): { context: Pointer; row: number }
   released(sampler: NativeSampler): void
 }
 
@@ -109,9 +111,9 @@ export class NativeSampler implements Sampler {
   }
 
   sample(row: number): number {
-    this.#host.assertDrawable(row)
+    const place = this.#host.drawable(row)
     // Accepts the token as well.
-    return this.#host.functions.llama_sampler_sample(this.#alive(), this.#host.context, row)
+    return this.#host.functions.llama_sampler_sample(this.#alive(), place.context, place.row)
   }
 
   accept(token: number): void {

@@ -79,6 +79,13 @@ export const speedSettings = {
     flags: ['-lm'],
     help: 'How the weights are brought in: read into memory (none), or mapped. auto: read where they are computed on the CPU and take little of its memory, which is faster and survives a change of the file.'
   }),
+  lanes: setting({
+    schema: oneOf('auto', 'off'),
+    default: 'auto',
+    group: 'Memory and speed',
+    value: 'auto|off',
+    help: 'Whether a CPU computes the next tokens of several running streams on copies of their own, up to 2,048 tokens each and 256 MiB together. auto: where cells are small enough.'
+  }),
   blockSize: setting({
     schema: Type.Integer({ minimum: 1, maximum: 4096 }),
     default: 64,

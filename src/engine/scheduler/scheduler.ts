@@ -53,7 +53,7 @@ export class Scheduler {
   private readonly composer: StepComposer
   private readonly padding: RowPadding
   private readonly justStarted: Stream[] = []
-  /** Milliseconds of the batches since the last look at the tiers. */
+  /** Milliseconds that the batches of a step took. */
   private lastStepMs = 0
   private readonly commonLengths = new WeakMap<Stream, Map<Stream, number>>()
 
@@ -165,6 +165,7 @@ export class Scheduler {
     for (;;) {
       const active = this.running.filter(stream => this.wantsRows(stream))
       const batches = this.composer.compose(active, this.roomFor(active))
+      this.lastStepMs = 0
       if (batches.length > 0) return { batches }
       if (active.length === 0) return null
       const victim = this.victim()
@@ -184,7 +185,6 @@ export class Scheduler {
   tidy(): boolean {
     if (this.trim && this.tiers && !this.appendOnly)
       this.trim.afterStep(this.lastStepMs, this.tiers.scratchId)
-    this.lastStepMs = 0
     return this.tiers?.spill(this.running.some(stream => stream.decoding)) ?? false
   }
 
@@ -199,6 +199,12 @@ export class Scheduler {
     const rows = this.padding.rowsFor(chunks, this.cells - this.usedCells - rowsOf(chunks))
     for (let i = 0; i < rows; i++) this.backend.batch.add(0, i, this.tiers.scratchId, false)
     return rows
+  }
+
+  /** These are next tokens of several running streams, which a backend may compute apart from the pool. */
+  mayTakeLanes(chunks: readonly Chunk[]): boolean {
+    if (this.running.length < 2) return false
+    return chunks.every(({ stream, output }) => output && stream.decoding && !stream.reproducible)
   }
 
   /** After the decode, whatever came of it: the rows that filled it up are thrown away. */
@@ -318,7 +324,7 @@ export class Scheduler {
   private restore(): void {
     if (!this.tiers) return
     const decoding = this.running.some(stream => stream.decoding)
-    for (const stream of this.tiers.restore(decoding, stream => this.share(stream))) {
+    for (const stream of this.tiers.restore(decoding, this.lastStepMs, stream => this.share(stream))) {
       // A preempted stream has been announced long ago.
       if (stream.prefilledAt === null) this.justStarted.push(stream)
     }

@@ -74,23 +74,35 @@ export class StepComposer {
       .slice(0, Math.max(0, room))
       .flatMap(stream => chunkOf(stream, 1))
     const waiting = streams.filter(stream => !stream.decoding)
-    if (waiting.length === 0) return this.split.divide(decodes)
+    if (waiting.length === 0) return this.decodeBatches(decodes)
     const shape = shapeOf(decodes)
     const apart = this.decodesApart(shape)
     const depth = Math.max(...waiting.map(stream => stream.computed))
     const wanted = this.budget.promptRows(shape, depth, apart)
     const shares = sharePromptRows(waiting, Math.min(wanted, Math.max(0, room - decodes.length)))
     const prompts = waiting.flatMap((stream, i) => chunkOf(stream, shares[i] as number))
-    return apart ? [...this.split.divide(decodes), prompts] : [[...decodes, ...prompts]]
+    return apart ? [...this.decodeBatches(decodes), prompts] : [[...decodes, ...prompts]]
+  }
+
+  /** Streams that have outgrown the backend's lanes must not keep the others out of them. */
+  private decodeBatches(decodes: Chunk[]): Chunk[][] {
+    const { laneCells } = this.backend.capabilities
+    if (laneCells === undefined) return this.split.divide(decodes)
+    const short = decodes.filter(({ from }) => from < laneCells)
+    const long = decodes.filter(({ from }) => from >= laneCells)
+    return [short, long].flatMap(group => this.split.divide(group))
   }
 
   /**
    * On a CPU prompt rows go over tiles of cells, and skip a tile that none of 64 rows looks at; rows of other streams
    * among them make every tile count. Running streams that are not deep then have a decode of their own in each step;
-   * deep ones gain more from the tiles (docs/performance.md).
+   * deep ones gain more from the tiles (docs/performance.md), unless they are so few that
+   * their tokens had better not come a prompt's part later.
    */
   private decodesApart({ rows, depth }: StepShape): boolean {
-    return this.backend.info.device === 'CPU' && depth < Math.max(rows * SHALLOW, LITTLE)
+    const { laneCells = 0 } = this.backend.capabilities
+    const shallow = rows * Math.max(SHALLOW, laneCells)
+    return this.backend.info.device === 'CPU' && depth < Math.max(shallow, LITTLE)
   }
 }
 

@@ -15,6 +15,8 @@ import { WholeTransfer } from './whole-transfer.js'
 /** Milliseconds of saving and restoring after a step: while streams decode, and while nothing does. */
 const BUSY_MS = 1
 const QUIET_MS = 20
+/** Bringing prefixes back may take this part of a long step's time: somebody waits for them through such steps. */
+const BUSY_SHARE = 0.3
 /** A whole state may take this share of the RAM tier. */
 const MOST_OF_RAM = 1 / 8
 
@@ -77,9 +79,9 @@ export class PoolTiers {
     return known !== null
   }
 
-  /** Restores for streams that began; returns those that are done. */
-  restore(decoding: boolean, onProgress: (stream: Stream) => void): Stream[] {
-    return this.restorer.work(decoding ? BUSY_MS : QUIET_MS, onProgress)
+  /** Restores for streams that began; returns those that are done. The last step took `stepMs`. */
+  restore(decoding: boolean, stepMs: number, onProgress: (stream: Stream) => void): Stream[] {
+    return this.restorer.work(decoding ? Math.max(BUSY_MS, BUSY_SHARE * stepMs) : QUIET_MS, onProgress)
   }
 
   /** Saves some of what is new. Returns whether more is waiting. */

@@ -8,7 +8,7 @@ import { JsonSection } from './json-section.js'
 import { findMarker, heldBack } from './markers.js'
 import { NamedSection } from './named-section.js'
 import type { Section } from './section.js'
-import { TextOutput } from './text-output.js'
+import { BLANKS_AT_BEGIN, TextOutput } from './text-output.js'
 import { XmlSection } from './xml-section.js'
 import type { TypedTool } from './xml-value.js'
 
@@ -43,7 +43,7 @@ class TagParser implements AnswerParser {
     private readonly tools: readonly TypedTool[]
   ) {
     this.calls = new CallEvents(this.out, syntax?.idLength ?? null)
-    this.content = new TextOutput('content', this.out, thinking !== null)
+    this.content = new TextOutput('content', this.out, thinking !== null, syntax === null)
     this.reasoning = new TextOutput('reasoning', this.out, true)
     this.triggers = syntax?.triggers ?? []
     this.tags = thinking?.kind === 'tags' ? thinking : null
@@ -82,10 +82,19 @@ class TagParser implements AnswerParser {
     }
   }
 
+  /** Something else than text may still come first. */
+  private get mayBegin(): boolean {
+    return this.tags !== null || this.syntax !== null
+  }
+
   /** Before any text: thinking may begin here, or a call without a trigger. */
   private begin(last: boolean): boolean {
     const text = this.pending.trimStart()
     const open = this.tags?.open
+    if (!this.mayBegin || this.pending.length - text.length > BLANKS_AT_BEGIN) {
+      this.mode = 'text'
+      return true
+    }
     if (open !== undefined && text.startsWith(open)) {
       this.pending = text.slice(open.length)
       this.mode = 'thinking'
@@ -108,6 +117,7 @@ class TagParser implements AnswerParser {
     if (at >= 0) {
       this.reasoning.write(this.pending.slice(0, at))
       this.reasoning.drop()
+      this.content.drop()
       this.pending = this.pending.slice(at + close.length)
       this.mode = 'begin'
       return true

@@ -42,6 +42,8 @@ const typed = [
 ]
 const think = { kind: 'tags', open: '<think>', close: '</think>', opened: false } as const
 
+const many = '\n'.repeat(20)
+
 const cases: Array<{ name: string; options: AnswerOptions; text: string; expected: Partial<Summary> }> = [
   {
     name: 'hermes: thinking, text, two calls',
@@ -52,6 +54,24 @@ const cases: Array<{ name: string; options: AnswerOptions; text: string; expecte
       content: 'Let me look.',
       calls: [call('weather', '{"city": "Pa\\"ris}", "n": [1, {"a": null}]}'), call('clock', '{}')]
     }
+  },
+  {
+    name: 'more blanks than markup has are text',
+    options: { format: 'hermes', thinking: think },
+    text: `${many}<think>a</think>${many}b`,
+    expected: { reasoning: '', content: `${many}<think>a</think>${many}b`, calls: [] }
+  },
+  {
+    name: 'any blanks after thinking are dropped',
+    options: { format: null, thinking: think },
+    text: `\n\n<think>a</think>${many}b${many}`,
+    expected: { reasoning: 'a', content: `b${many}`, calls: [] }
+  },
+  {
+    name: 'blanks before a call belong to it, as many as markup has',
+    options: { format: 'hermes', thinking: null },
+    text: `a${many}<tool_call>{"name":"x","arguments":{}}</tool_call>`,
+    expected: { content: `a${'\n'.repeat(4)}`, calls: [call('x', '{}')] }
   },
   {
     name: 'hermes: arguments before the name, as a string, none at all',
@@ -313,4 +333,17 @@ t.test('ids have the length that a template insists on', async t => {
       .flatMap(event => (event.type === 'call' ? [event.id] : []))
   t.match(ids('mistral', '[TOOL_CALLS][{"name": "a", "arguments": {}}]')[0], /^[a-zA-Z0-9]{9}$/)
   t.match(ids('hermes', '<tool_call>{"name": "a", "arguments": {}}')[0], /^call_[a-zA-Z0-9]{24}$/)
+})
+
+t.test('nobody waits for blanks that are text', t => {
+  const plain = createAnswerParser({ format: null, thinking: null })
+  t.same(plain.push('\n\n'), [{ type: 'content', text: '\n\n' }])
+  t.same(plain.push('a \n'), [{ type: 'content', text: 'a \n' }])
+  const thinking = createAnswerParser({ format: null, thinking: think })
+  t.same(thinking.push('\n\n'), [], 'thinking may begin')
+  t.same(thinking.push('\n'), [{ type: 'content', text: '\n\n\n' }])
+  t.same(thinking.push('\n'), [{ type: 'content', text: '\n' }])
+  const tools = createAnswerParser({ format: 'hermes', thinking: null })
+  t.same(tools.push(`a${many}`), [{ type: 'content', text: 'a\n\n\n\n' }])
+  t.end()
 })
