@@ -76,6 +76,8 @@ export class Lanes {
   readonly #byIndex: Array<Lane | undefined>
   /** One saved sequence; touched once, since fresh pages cost more than what is copied into them. */
   readonly #blob: Uint8Array
+  /** The library did not move a sequence here: it will not move the next one either. */
+  #useless = false
   /** Of the rows of the last decode here, in the order of the pool's batch. */
   #rows: number[] = []
 
@@ -104,7 +106,7 @@ export class Lanes {
     const rows = Array.from({ length: batch.length }, (_, row) => batch.row(row))
     const sequences = new Set(rows.map(row => row.sequence))
     const fit = rows.every(row => row.output && row.position > 0 && row.position < cells)
-    if (!fit || rows.length > count || sequences.size < rows.length) {
+    if (this.#useless || !fit || rows.length > count || sequences.size < rows.length) {
       this.settleAll(sequences)
       return null
     }
@@ -184,19 +186,24 @@ export class Lanes {
     if (index < 0) return false
     const bytes = Number(f.llama_state_seq_get_data(context, this.#blob, this.#blob.length, sequence))
     const padded = bytes + (this.#lanes.count - 1) * WORD
-    if (bytes < HEADER || padded > this.#blob.length) return false
+    if (bytes < HEADER || padded > this.#blob.length) return this.#giveUp()
     // The cells are told as the first stream's; all further ones have none.
     new DataView(this.#blob.buffer).setUint32(STREAMS_AT, this.#lanes.count, true)
     this.#blob.fill(0, bytes, padded)
     const read = Number(f.llama_state_seq_set_data(this.context, this.#blob, padded, index))
     if (read === 0 || f.llama_memory_seq_pos_max(this.#lanes.memory, index) !== length - 1) {
       f.llama_memory_seq_rm(this.#lanes.memory, index, -1, -1)
-      return false
+      return this.#giveUp()
     }
     const lane = { index, sequence, from: length, length }
     this.#bySequence.set(sequence, lane)
     this.#byIndex[index] = lane
     return true
+  }
+
+  #giveUp(): false {
+    this.#useless = true
+    return false
   }
 
   /** The lowest free one; where there is none, one whose sequence is not wanted now. -1: all are. */

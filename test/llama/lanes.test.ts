@@ -1,7 +1,9 @@
 /** Lanes against the same backend without them: nothing that can be seen from above may differ. */
 import t from 'tap'
 import type { Backend } from '../../src/engine/backend.js'
-import { laneCells } from '../../src/llama/lanes.js'
+import { NativeBatch } from '../../src/llama/batch.js'
+import { Lanes, laneCells } from '../../src/llama/lanes.js'
+import type { Functions } from '../../src/llama/library.js'
 import { count } from '../support/counts.js'
 import { feed, small, tiny } from './support/backends.js'
 
@@ -177,4 +179,38 @@ t.test('only models of attention layers have lanes, and only where they are long
   t.equal(laneCells(16, 4096, 600), 768)
   t.equal(laneCells(16, 128 * 1024, 32768), 0, 'a model with 128 KiB a cell')
   t.equal(laneCells(4, 24 * 1024, 2048), 2048)
+})
+
+t.test('a library that does not hand sequences over is asked once', async t => {
+  let asked = 0
+  const functions = {
+    llama_memory_seq_pos_min: () => 0,
+    llama_memory_seq_pos_max: () => 4,
+    llama_state_seq_get_data: () => {
+      asked++
+      return 0
+    },
+    llama_free: () => {}
+  }
+  const lanes = new Lanes(
+    {
+      functions: functions as unknown as Functions,
+      context: null,
+      memory: null,
+      scratch: 9,
+      vocabularySize: 10,
+      bytesPerCell: 4
+    },
+    { context: null, memory: null, count: 2, cells: 512 }
+  )
+  const batch = new NativeBatch({ rows: 4, outputs: 4, sequenceIds: 8, vocabularySize: 10, positions: 100 })
+  t.teardown(() => {
+    lanes.free()
+    batch.free()
+  })
+  batch.add(1, 5, 0, true)
+  batch.add(1, 5, 1, true)
+  t.equal(lanes.take(batch), null)
+  t.equal(lanes.take(batch), null)
+  t.equal(asked, 1)
 })
