@@ -13,32 +13,12 @@ import { ANY_INTEGER, ANY_NUMBER, NumberLimitError, numberDfas } from './numbers
 import { PatternError, patternDfa } from './regex.js'
 import { automatonRules } from './rules.js'
 import { boundSchema, isObject, type ObjectSchema, resolvePointer, type Schema } from './schema-bounds.js'
+import { disjoint } from './schema-branches.js'
+import { COMPOSED, constrains, isImplied, KEYWORDS_OF_TYPE, TYPES, UNENFORCEABLE } from './schema-keywords.js'
 import { STRING_FORMATS } from './string-formats.js'
 import { contentDfa, stringRules } from './strings.js'
 import { allowsValue, checkSchema } from './validate.js'
 
-const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null']
-const KEYWORDS_OF_TYPE: Readonly<Record<string, string>> = {
-  properties: 'object',
-  required: 'object',
-  additionalProperties: 'object',
-  patternProperties: 'object',
-  propertyNames: 'object',
-  items: 'array',
-  prefixItems: 'array',
-  minItems: 'array',
-  maxItems: 'array',
-  pattern: 'string',
-  format: 'string',
-  minLength: 'string',
-  maxLength: 'string',
-  minimum: 'number',
-  maximum: 'number',
-  exclusiveMinimum: 'number',
-  exclusiveMaximum: 'number',
-  multipleOf: 'number'
-}
-const COMPOSED = new Set(['type', 'enum', 'const', '$ref', 'allOf', 'anyOf', 'oneOf', 'additionalItems'])
 const MAX_COUNTED_CHARACTERS = 128
 const MAX_ITEMS = 1000
 const MAX_MERGES = 2000
@@ -474,32 +454,13 @@ class SchemaCompiler {
   private checkKeywords(schema: ObjectSchema, at: string): void {
     for (const [keyword, value] of Object.entries(schema)) {
       if (ANNOTATIONS.has(keyword) || COMPOSED.has(keyword) || keyword in KEYWORDS_OF_TYPE) continue
-      if (keyword.startsWith('x-') || this.isImplied(keyword, value, schema)) continue
+      if (keyword.startsWith('x-') || isImplied(keyword, value, schema)) continue
       this.problem(
         at,
         keyword,
         UNENFORCEABLE.has(keyword) ? 'is not supported' : 'is not known',
         UNENFORCEABLE.has(keyword)
       )
-    }
-  }
-
-  /** Keywords that cannot be broken by what the rest of the schema lets through. */
-  private isImplied(keyword: string, value: unknown, schema: ObjectSchema): boolean {
-    const required = new Set((schema.required ?? []) as string[])
-    const closed = schema.additionalProperties === false && schema.patternProperties === undefined
-    switch (keyword) {
-      case 'uniqueItems':
-        return value === false || Number(schema.maxItems ?? 2) < 2
-      case 'minProperties':
-        return Number(value) <= required.size
-      case 'maxProperties':
-        return closed && Number(value) >= Object.keys((schema.properties ?? {}) as object).length
-      case 'unevaluatedProperties':
-      case 'unevaluatedItems':
-        return true
-      default:
-        return false
     }
   }
 
@@ -540,73 +501,4 @@ class SchemaCompiler {
     if (!this.rules.has(name)) this.rules.set(name, node)
     return ref(name)
   }
-}
-
-const UNENFORCEABLE = new Set([
-  'not',
-  'if',
-  'then',
-  'else',
-  'dependencies',
-  'dependentRequired',
-  'dependentSchemas',
-  'contains',
-  'minContains',
-  'maxContains',
-  'uniqueItems',
-  'minProperties',
-  'maxProperties',
-  '$anchor',
-  '$dynamicAnchor',
-  '$dynamicRef',
-  '$recursiveRef',
-  '$recursiveAnchor'
-])
-
-function constrains(schema: ObjectSchema): boolean {
-  return Object.keys(schema).some(keyword => !ANNOTATIONS.has(keyword) && !keyword.startsWith('x-'))
-}
-
-/** No document satisfies two of them: their types differ, or a required property has different constants. */
-function disjoint(branches: Schema[]): boolean {
-  const facts = branches.map(factsOf)
-  return facts.every((a, i) => facts.slice(i + 1).every(b => apart(a, b)))
-}
-
-interface Facts {
-  types: string[] | null
-  values: unknown[] | null
-  properties: Map<string, unknown[]>
-}
-
-function factsOf(schema: Schema): Facts {
-  if (!isObject(schema)) return { types: schema ? null : [], values: null, properties: new Map() }
-  const values = (part: ObjectSchema) =>
-    part.const !== undefined ? [part.const] : Array.isArray(part.enum) ? part.enum : null
-  const properties = new Map<string, unknown[]>()
-  for (const name of (schema.required ?? []) as string[]) {
-    const declared =
-      isObject(schema.properties) && Object.hasOwn(schema.properties, name) ? schema.properties[name] : null
-    const listed = isObject(declared) ? values(declared) : null
-    if (listed) properties.set(name, listed)
-  }
-  const types = schema.type === undefined ? null : ([schema.type].flat() as string[])
-  return {
-    types: types?.map(type => (type === 'integer' ? 'number' : type)) ?? null,
-    values: values(schema),
-    properties
-  }
-}
-
-function apart(a: Facts, b: Facts): boolean {
-  const different = (x: unknown[], y: unknown[]) => {
-    const texts = new Set(x.map(value => JSON.stringify(value)))
-    return !y.some(value => texts.has(JSON.stringify(value)))
-  }
-  if (a.types && b.types && different(a.types, b.types)) return true
-  if (a.values && b.values && different(a.values, b.values)) return true
-  return [...a.properties].some(([name, values]) => {
-    const other = b.properties.get(name)
-    return other !== undefined && different(values, other)
-  })
 }
