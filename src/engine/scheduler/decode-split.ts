@@ -1,5 +1,7 @@
 /** A split must save at least this part of the time: measurements waver. */
 const LEAST_GAIN = 0.04
+/** Rows that could be with others may be decoded apart for another reason if that costs at most this part of them. */
+const SMALL_PRICE = 1 / 3
 
 /**
  * Into how many batches a few running streams' rows are best divided. Usually one; but kernels made for many rows can be
@@ -9,10 +11,12 @@ const LEAST_GAIN = 0.04
 export class DecodeSplit {
   /** For 1, 2, 3, ... rows: sizes of the batches. */
   private readonly sizes: number[][] = []
+  /** For 0, 1, 2, ... rows: what those cost together. */
+  private readonly best: number[] = [0]
 
   /** @param costs milliseconds of a batch of 1, 2, 3, ... rows. More rows than that stay together. */
   constructor(costs: readonly number[]) {
-    const best = [0]
+    const { best } = this
     for (let rows = 1; rows <= costs.length; rows++) {
       const whole = costs[rows - 1] as number
       let least = whole
@@ -31,6 +35,14 @@ export class DecodeSplit {
   /** Sizes of the batches for so many rows; their sum is `rows`. */
   of(rows: number): readonly number[] {
     return this.sizes[rows - 1] ?? [rows]
+  }
+
+  /** Whether so many rows may be decoded apart from so many others, where there is a reason for it. */
+  mayPart(some: number, others: number): boolean {
+    const known = this.best.length - 1
+    const [few, many] = some < others ? [some, others] : [others, some]
+    if (few > known) return false
+    return (this.best[few] as number) <= SMALL_PRICE * (this.best[Math.min(many, known)] as number)
   }
 
   /** Divides `items`, one row each. */

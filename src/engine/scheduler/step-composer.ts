@@ -84,12 +84,13 @@ export class StepComposer {
     return apart ? [...this.decodeBatches(decodes), prompts] : [[...decodes, ...prompts]]
   }
 
-  /** Streams that have outgrown the backend's lanes must not keep the others out of them. */
+  /** A few streams that have outgrown the backend's lanes should not keep the others out of them. */
   private decodeBatches(decodes: Chunk[]): Chunk[][] {
     const { laneCells } = this.backend.capabilities
     if (laneCells === undefined) return this.split.divide(decodes)
     const short = decodes.filter(({ from }) => from < laneCells)
     const long = decodes.filter(({ from }) => from >= laneCells)
+    if (!this.split.mayPart(short.length, long.length)) return this.split.divide(decodes)
     return [short, long].flatMap(group => this.split.divide(group))
   }
 

@@ -18,6 +18,17 @@ t.test('rows of a kernel that is slow with few of them go one by one', async t =
   t.same(split.divide(['a', 'b', 'c']), [['a'], ['b'], ['c']])
 })
 
+t.test('a few rows may part from many where that is cheap, and is known to be', async t => {
+  const split = new DecodeSplit([1.5, 5.2, 6.4, 7, 8.9, 9, 9.2, 9.4])
+  t.equal(split.mayPart(0, 16), true)
+  t.equal(split.mayPart(15, 1), true)
+  t.equal(split.mayPart(2, 14), true)
+  t.equal(split.mayPart(8, 8), false)
+  t.equal(split.mayPart(1, 1), false, 'each goes alone anyway')
+  t.equal(new DecodeSplit([]).mayPart(15, 1), false, 'a model that is bound by reading its weights')
+  t.equal(new DecodeSplit([]).mayPart(16, 0), true)
+})
+
 t.test('rows of an ordinary kernel stay together', async t => {
   const split = new DecodeSplit([10, 11, 12, 13, 14, 15, 16, 17])
   for (let rows = 1; rows <= 8; rows++) t.same(split.of(rows), [rows])
