@@ -44,6 +44,8 @@ export interface StoreOptions {
   /** How long an anchor may be superseded before it is written. Default 2000 ms. */
   writeBehindMs?: number
   chunkBytes?: number
+  /** Touch memory before it is needed, on another thread. Default true; false where a process makes many stores. */
+  touchesAhead?: boolean
   readTimeoutMs?: number
   spawn?: () => WorkerPort
 }
@@ -100,13 +102,7 @@ export class TierStore {
       grid: this.grid,
       cuttable: this.#cuttable,
       chunkBytes: options.chunkBytes,
-      // Later, since the first slab is made before the worker is there, and others while it is about to read.
-      warm: withDisk
-        ? async slab => {
-            await sleep(this.#disk ? WARM_DELAY_MS : 0, undefined, { ref: false })
-            await this.#disk?.warm(slab)
-          }
-        : warmSlab,
+      warm: options.touchesAhead === false ? undefined : withDisk ? slab => this.#warmByDisk(slab) : warmSlab,
       onEvict: entry => this.#onEvict(entry)
     })
     this.#disk = withDisk
@@ -127,6 +123,12 @@ export class TierStore {
         })
       : null
     this.ready = this.#disk?.ready ?? Promise.resolve()
+  }
+
+  /** Later, since the first slab is made before the disk's worker is there, and others while it is about to read. */
+  async #warmByDisk(slab: SharedArrayBuffer): Promise<void> {
+    await sleep(this.#disk ? WARM_DELAY_MS : 0, undefined, { ref: false })
+    await this.#disk?.warm(slab)
   }
 
   /** A chain for a request's tokens. Keep it with the request: hashes are computed once. */
