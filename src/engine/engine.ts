@@ -305,8 +305,8 @@ export class Engine {
     if (this.writer.waits && (this.writer.urgent || isLong(chunks) || begun - this.wroteAt >= WRITE_EVERY)) {
       this.wroteAt = begun
       this.writer.write()
+      this.outbox.flush()
     }
-    this.outbox.flush()
     let result: 'ok' | 'full'
     try {
       result = await decoding

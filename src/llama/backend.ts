@@ -66,8 +66,8 @@ class LlamaBackend implements Backend, SamplerHost {
   #disposed = false
   #freed = false
   readonly #lanes: Lanes | null
-  /** Rows of the last decode are in lanes. */
-  #inLanes = false
+  /** Where the rows of the last decode are; null: in the pool. */
+  #rowsIn: Lanes | null = null
   /** Views of the logits, by their address. */
   readonly #logitsRows = new Map<unknown, Float32Array[]>()
 
@@ -137,16 +137,17 @@ class LlamaBackend implements Backend, SamplerHost {
     return code
   }
 
-  async decode(apart = false): Promise<'ok' | 'full'> {
+  async decode(lanes = false): Promise<'ok' | 'full'> {
     this.#assertIdle()
     const { length } = this.batch
     if (length === 0) throw new BackendError('decode_failed', 'the batch is empty')
-    const laned = this.#takeLanes(apart)
+    const laned = lanes ? (this.#lanes?.take(this.batch) ?? null) : null
+    if (!laned) this.#lanes?.settleRows(this.batch)
+    this.#rowsIn = laned && this.#lanes
     const { struct } = laned ?? this.batch
-    const context = laned && this.#lanes ? this.#lanes.context : this.context
+    const context = this.#rowsIn?.context ?? this.context
     struct.n_tokens = length
     this.#decoding = true
-    this.#inLanes = laned !== null
     this.batch.computed(0)
     let code: number
     try {
@@ -159,21 +160,14 @@ class LlamaBackend implements Backend, SamplerHost {
     if (code === 1 && !laned) return 'full'
     if (code !== 0) throw new BackendError('decode_failed', decodeFailure(code, length))
     this.batch.computed(length)
-    if (laned) this.#lanes?.computed(laned)
+    this.#rowsIn?.computed()
     return 'ok'
-  }
-
-  /** The batch in lanes; null: it is computed in the pool, and all of its sequences are there. */
-  #takeLanes(apart: boolean): NativeBatch | null {
-    if (!this.#lanes) return null
-    if (apart) return this.#lanes.take(this.batch)
-    for (let row = 0; row < this.batch.length; row++) this.#lanes.settle(this.batch.row(row).sequence)
-    return null
   }
 
   logits(row: number): Float32Array {
     const place = this.drawable(row)
-    const index = this.#inLanes ? place.row : this.batch.outputIndex(row)
+    // Every row in lanes has an output.
+    const index = this.#rowsIn ? place.row : this.batch.outputIndex(row)
     const address = this.functions.llama_get_logits(place.context)
     if (address === null) throw new BackendError('decode_failed', 'there are no logits')
     return (this.#logitsRows.get(address) ?? this.#viewLogits(address))[index]!
@@ -181,7 +175,7 @@ class LlamaBackend implements Backend, SamplerHost {
 
   /** One view over all rows: a view counts as much external memory as it spans. */
   #viewLogits(address: Pointer): Float32Array[] {
-    const rows = this.#inLanes && this.#lanes ? this.#lanes.count : this.capabilities.outputRows
+    const rows = this.#rowsIn?.count ?? this.capabilities.outputRows
     const size = this.vocabularySize
     const all = new Float32Array(koffi.view(address, 4 * size * rows))
     const views = Array.from({ length: rows }, (_, at) => all.subarray(at * size, (at + 1) * size))
@@ -289,8 +283,8 @@ class LlamaBackend implements Backend, SamplerHost {
   drawable(row: number): { context: Pointer; row: number } {
     this.#assertIdle()
     this.batch.outputIndex(row)
-    if (!this.#inLanes || !this.#lanes) return { context: this.context, row }
-    return { context: this.#lanes.context, row: this.#lanes.rowOf(row) }
+    if (!this.#rowsIn) return { context: this.context, row }
+    return { context: this.#rowsIn.context, row: this.#rowsIn.rowOf(row) }
   }
 
   released(sampler: NativeSampler): void {

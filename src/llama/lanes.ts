@@ -99,25 +99,19 @@ export class Lanes {
 
   /**
    * Puts the rows of a batch into lanes, if they are one next token each of sequences that fit.
-   * @returns the batch to be decoded in `context`; null: they have to be computed in the pool, which holds all of them.
+   * @returns the batch to be decoded in `context`; null: they have to be computed in the pool (see `settleRows`).
    */
   take(batch: NativeBatch): NativeBatch | null {
     const { count, cells } = this.#lanes
     const rows = Array.from({ length: batch.length }, (_, row) => batch.row(row))
     const sequences = new Set(rows.map(row => row.sequence))
     const fit = rows.every(row => row.output && row.position > 0 && row.position < cells)
-    if (this.#useless || !fit || rows.length > count || sequences.size < rows.length) {
-      this.settleAll(sequences)
-      return null
-    }
+    if (this.#useless || !fit || rows.length > count || sequences.size < rows.length) return null
     for (const { sequence, position } of rows) {
       const lane = this.#bySequence.get(sequence)
       if (lane?.length === position) continue
       this.settle(sequence)
-      if (!this.#join(sequence, position, sequences)) {
-        this.settleAll(sequences)
-        return null
-      }
+      if (!this.#join(sequence, position, sequences)) return null
     }
     this.#closeGaps(sequences)
     // The library computes rows together only in the order of their lanes, and without a gap between these.
@@ -132,12 +126,11 @@ export class Lanes {
   }
 
   /** The rows that `take` gave have been computed. */
-  computed(batch: NativeBatch): void {
-    for (let row = 0; row < batch.length; row++) {
-      const lane = this.#byIndex[batch.row(row).sequence] as Lane
+  computed(): void {
+    for (let row = 0; row < this.#batch.length; row++) {
+      const lane = this.#byIndex[this.#batch.row(row).sequence] as Lane
       lane.length++
     }
-    batch.computed(batch.length)
   }
 
   get count(): number {
@@ -162,8 +155,14 @@ export class Lanes {
     this.#leave(lane)
   }
 
-  settleAll(sequences: Iterable<number> = [...this.#bySequence.keys()]): void {
-    for (const sequence of sequences) this.settle(sequence)
+  /** The pool holds all sequences of this batch afterwards: it can be decoded there. */
+  settleRows(batch: NativeBatch): void {
+    for (let row = 0; row < batch.length && this.#bySequence.size > 0; row++)
+      this.settle(batch.row(row).sequence)
+  }
+
+  settleAll(): void {
+    for (const sequence of [...this.#bySequence.keys()]) this.settle(sequence)
   }
 
   /** Nobody wants this sequence any more. */

@@ -11,17 +11,21 @@ export interface EvictionCandidate {
   age: number
 }
 
+export interface EvictionOrder {
+  /** Branches that may be considered; default: all. */
+  accept?: (branch: Branch) => boolean
+  /** An anchor counts as this many times younger than it is. */
+  anchorWorth?: number
+}
+
 /**
  * The coldest entry that may be evicted: at the end of a branch, with no child and no attached request in it. Least
  * recently used first; anchors (the end of system and tools, of a user turn) outlive tails of the same age.
- *
- * @param anchorWorth an anchor counts as this many times younger than it is.
  */
 export function evictionCandidate(
   branches: Iterable<Branch>,
   now: number,
-  accept: (branch: Branch) => boolean = () => true,
-  anchorWorth = ANCHOR_WORTH
+  { accept = () => true, anchorWorth = ANCHOR_WORTH }: EvictionOrder = {}
 ): EvictionCandidate | undefined {
   let best: EvictionCandidate | undefined
   let bestAge = -1

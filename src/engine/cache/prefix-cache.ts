@@ -147,7 +147,7 @@ export class PrefixCache {
    */
   evictCold(cells: number, idleMs: number): number {
     return this.evictWhile(cells, now => {
-      const coldest = evictionCandidate(this.index.branches, now, undefined, 1)
+      const coldest = evictionCandidate(this.index.branches, now, { anchorWorth: 1 })
       return coldest && coldest.age >= idleMs ? coldest : undefined
     })
   }
@@ -211,11 +211,9 @@ export class PrefixCache {
   private freeIds(wanted: number): boolean {
     while (this.ids.available < wanted) {
       if (this.mergeOneChain()) continue
-      const coldest = evictionCandidate(
-        this.index.branches,
-        this.now(),
-        branch => branch.protectedEnd <= branch.start
-      )
+      const coldest = evictionCandidate(this.index.branches, this.now(), {
+        accept: branch => branch.protectedEnd <= branch.start
+      })
       if (!coldest) return false
       this.cut(coldest.branch, coldest.branch.start)
     }

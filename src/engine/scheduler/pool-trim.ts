@@ -29,7 +29,7 @@ export class PoolTrim {
     private readonly now: () => number
   ) {}
 
-  /** A prompt is about to be taken in: what no stream uses should not slow it down. */
+  /** A stream has started: what nobody uses should not slow down its prompt. */
   beforePrompt(): void {
     this.evictCold(TRIM_MS)
   }

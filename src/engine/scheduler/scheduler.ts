@@ -155,17 +155,18 @@ export class Scheduler {
 
   /** The next step; null when there is nothing to compute. Starts waiting streams and makes room. */
   plan(): StepPlan | null {
+    const running = this.running.length
     this.startWaiting()
     if (this.appendOnly && this.cells - this.usedCells < this.running.length) {
       this.startOver()
       this.startWaiting()
     }
     this.restore()
-    if (!this.appendOnly && this.running.some(stream => !stream.decoding)) this.trim?.beforePrompt()
+    this.lastStepMs = 0
+    if (!this.appendOnly && this.running.length > running) this.trim?.beforePrompt()
     for (;;) {
       const active = this.running.filter(stream => this.wantsRows(stream))
       const batches = this.composer.compose(active, this.roomFor(active))
-      this.lastStepMs = 0
       if (batches.length > 0) return { batches }
       if (active.length === 0) return null
       const victim = this.victim()
