@@ -8,10 +8,12 @@ const TRIM_MS = 1
 const TRIM_SHARE = 0.05
 /** Cells that leave between two looks at the clock. */
 const SLICE = 256
-/** Compaction pays when the highest used cell may lie this many times beyond what is used, and not more often. */
+/** Compaction pays when the highest used cell may lie this many times beyond what is used. */
 const SPARSE = 2
 const LEAST_SPAN = 1024
-const COMPACT_EVERY = 3000
+/** It may take this part of the time, and comes at most once in so many milliseconds. */
+const COMPACT_SHARE = 0.05
+const COMPACT_EVERY = 50
 
 /**
  * Keeps the occupied part of the pool small while streams decode. On a CPU every row looks at every cell up to the
@@ -22,7 +24,7 @@ export class PoolTrim {
   compactions = 0
   /** No cell above this one is in use: llama.cpp fills the lowest free cells first. */
   private highest = 0
-  private compactedAt = Number.NEGATIVE_INFINITY
+  private nextCompaction = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly scheduler: Scheduler,
@@ -61,9 +63,12 @@ export class PoolTrim {
     const { scheduler } = this
     const used = scheduler.usedCells
     if (this.highest < Math.max(LEAST_SPAN, SPARSE * used)) return
-    if (this.now() - this.compactedAt < COMPACT_EVERY) return
-    this.compactedAt = this.now()
-    if (scheduler.compact(scratch) === 0) return
+    const begun = this.now()
+    if (begun < this.nextCompaction) return
+    const moved = scheduler.compact(scratch)
+    const ended = this.now()
+    this.nextCompaction = ended + Math.max(COMPACT_EVERY, (ended - begun) / COMPACT_SHARE)
+    if (moved === 0) return
     this.highest = used
     this.compactions++
   }
