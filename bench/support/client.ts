@@ -286,7 +286,8 @@ export function flaw(result: StreamResult, tokens: number): string | null {
   if (!result.done) return 'the stream ended without [DONE]'
   if (result.finishReason !== 'length') return `finish_reason ${result.finishReason}, expected length`
   if (result.completionTokens !== tokens) return `${result.completionTokens} tokens instead of ${tokens}`
-  if (result.arrivals.length === 0 || result.text === '') return 'an empty answer'
+  if (result.arrivals.length === 0 || result.text === '')
+    return `an empty answer (${result.completionTokens} tokens, finish reason ${result.finishReason})`
   return null
 }
 

@@ -63,6 +63,8 @@ class TagParser implements AnswerParser {
       this.leaveSection(shown === '' ? '' : shown + this.pending)
     }
     this.calls.breakOff(cut)
+    // Thinking that was cut off after nothing but blanks is not an empty answer.
+    if (this.mode === 'thinking') this.reasoning.flush()
     this.content.flush()
     return this.out.splice(0)
   }

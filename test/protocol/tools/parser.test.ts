@@ -107,6 +107,12 @@ const cases: Array<{ name: string; options: AnswerOptions; text: string; expecte
     expected: { reasoning: 'on and on </thin', content: '', calls: [] }
   },
   {
+    name: 'thinking that was cut off after blanks',
+    options: { format: 'hermes', thinking: think },
+    text: '<think>\n\n',
+    expected: { reasoning: '\n\n', content: '', calls: [] }
+  },
+  {
     name: 'no thinking, only a word that begins like it',
     options: { format: 'hermes', thinking: think },
     text: '<thing> is not a thought',
