@@ -5,6 +5,7 @@ import { defaultModel } from '../config/settings.js'
 import type { Config } from '../config.js'
 import type { EngineConfig } from '../engine/messages.js'
 import { laneBytes } from '../llama/lanes.js'
+import { promptLaneBytes } from '../llama/prompt-lane.js'
 import { type MachineFigures, type ModelFigures, readModelFigures } from '../models/memory.js'
 import type { ModelOptions } from '../models/registry.js'
 import { packageRoot } from '../root.js'
@@ -104,14 +105,15 @@ export function modelOptions(
   })
 }
 
-/** Bytes of the copies that a CPU's engine keeps of running streams (lanes.ts). */
+/** Bytes of the copies that a CPU's engine keeps of running streams and prompts (lanes.ts, prompt-lane.ts). */
 function lanesOf(
   { gpuLayers, parallel, lanes }: EngineConfig,
-  { perCell, trainingContext }: ModelFigures,
+  { perCell, trainingContext, fixed }: ModelFigures,
   machine: MachineFigures
 ): number {
   const onCpu = gpuLayers === 0 || (machine.gpuMemory === null && process.platform !== 'darwin')
-  return onCpu && lanes !== false ? laneBytes(parallel, perCell, trainingContext) : 0
+  if (!onCpu || lanes === false || parallel < 2) return 0
+  return laneBytes(parallel, perCell, trainingContext) + promptLaneBytes(perCell, trainingContext, fixed)
 }
 
 /** Two files in different folders may have one name: the second is called by its folder as well. */

@@ -48,6 +48,8 @@ export interface Capabilities {
    * nothing for what else is in the pool. Left out: there are no such copies.
    */
   laneCells?: number
+  /** The same for a prompt of at most so many tokens that is the only one in its batch. */
+  promptLaneCells?: number
   /** Bytes of keys and values that one cell takes, all layers together (an average where layers differ). */
   bytesPerCell: number
 }
@@ -132,6 +134,48 @@ export interface Tokenization {
   parseSpecial: boolean
 }
 
+export interface DecodeOptions {
+  /**
+   * The rows are the next tokens of running streams: a backend may compute them on copies of its own, see
+   * `Capabilities.laneCells`.
+   */
+  lanes?: boolean
+  /**
+   * The rows of one prompt, which does not look at `others` cells of the pool: a backend may compute them on a copy of
+   * this sequence. Rows of another one are thrown away afterwards.
+   */
+  prompt?: { sequence: number; others: number }
+  /** Without `Backend.beside` there are none. */
+  breaks?: DecodeBreaks
+}
+
+/** Breaks of a decode, between two of its operations: it computes nothing until `take` returns. */
+export interface DecodeBreaks {
+  /** The first one comes after so many milliseconds, if the decode takes that long. */
+  after: number
+  /** Called on this thread in each break. Must not throw. Returns the milliseconds until the next one. */
+  take: () => number
+}
+
+/** The next token of a stream, whose logits are wanted. */
+export interface NextToken {
+  token: number
+  position: number
+  sequence: number
+}
+
+/** Computes next tokens in a break of another decode (`DecodeOptions.breaks`), and only there. */
+export interface BesideDecoder {
+  /** Whether the token at this position can be computed beside a decode that the sequence has no part in. */
+  takes(sequence: number, position: number): boolean
+  /**
+   * Computes next tokens of different sequences, on this thread. Until the break ends, or the next call, their row
+   * numbers (0, 1, ... in this order) are those of `logits` and `Sampler.sample`.
+   * @throws BackendError when the library refuses them.
+   */
+  compute(rows: readonly NextToken[]): void
+}
+
 export interface Backend {
   readonly info: ModelInfo
   readonly capabilities: Capabilities
@@ -140,12 +184,13 @@ export interface Backend {
   /**
    * Computes the batch. Resolves off the event loop: messages come in meanwhile, but nothing else of this backend
    * except `tokenize` and `piece` may be called until it settles.
-   * @param lanes the rows are the next tokens of running streams: a backend may compute them on copies of its own, see
-   * `Capabilities.laneCells`.
    * @returns `ok`, or `full` when there are not enough free cells (then nothing has changed).
    * @throws BackendError when the library refuses the batch.
    */
-  decode(lanes?: boolean): Promise<'ok' | 'full'>
+  decode(options?: DecodeOptions): Promise<'ok' | 'full'>
+
+  /** Left out: a decode has no breaks. */
+  readonly beside?: BesideDecoder
 
   /** Logits of an output row of the last decode: [vocabularySize] floats, writable, valid until the next decode. */
   logits(row: number): Float32Array

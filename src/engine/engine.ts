@@ -11,6 +11,7 @@ import {
 import { Deadlines } from './deadlines.js'
 import { drawable } from './drawable.js'
 import { checkIntegrity } from './integrity.js'
+import { Interludes } from './interludes.js'
 import type {
   EngineConfig,
   EngineStats,
@@ -62,6 +63,7 @@ export class Engine {
   private readonly writer: AnswerWriter
   private readonly drawer: TokenDrawer
   private readonly reader: PromptReader
+  private readonly interludes: Interludes
   private constraints: ConstraintService | null = null
   private stopped = false
   /** Something came in since the loop last looked. */
@@ -97,6 +99,12 @@ export class Engine {
     this.writer = new AnswerWriter(backend, this.outbox, isWanted, request => this.end(request))
     this.drawer = new TokenDrawer(backend, this.writer, this.now)
     this.reader = new PromptReader(backend, this.outbox)
+    this.interludes = new Interludes({
+      ...{ backend, scheduler: this.scheduler, statistics: this.statistics },
+      ...{ drawer: this.drawer, writer: this.writer, outbox: this.outbox },
+      choiceOf: stream => this.choices.get(stream),
+      now: this.now
+    })
     if (store) this.scheduler.useTiers(store, () => this.awaken())
   }
 
@@ -300,7 +308,13 @@ export class Engine {
     }
     const padding = this.scheduler.pad(chunks)
     const begun = this.now()
-    const decoding = this.backend.decode(this.scheduler.mayTakeLanes(chunks))
+    const interlude = this.interludes.during(chunks, padding)
+    const prompt = this.scheduler.promptOf(chunks)
+    const decoding = this.backend.decode({
+      lanes: this.scheduler.mayTakeLanes(chunks),
+      ...(prompt && { prompt }),
+      ...(interlude && { breaks: interlude })
+    })
     // The last tokens become text while this batch is computed.
     if (this.writer.waits && (this.writer.urgent || isLong(chunks) || begun - this.wroteAt >= WRITE_EVERY)) {
       this.wroteAt = begun
@@ -321,9 +335,10 @@ export class Engine {
       if (!this.scheduler.makeRoom(rowsOf(chunks))) this.giveUpStuck()
       return false
     }
-    const ms = this.now() - begun
+    const ms = this.now() - begun - (interlude?.ms ?? 0)
     this.scheduler.computed(chunks, ms, padding)
     this.statistics.stepDone(chunks, ms)
+    if (interlude?.refused) this.decodeRefused(interlude.refused.chunks, interlude.refused.error)
     for (const { choice, rows } of read) if (!choice.done) this.reader.tell(choice, rows)
     for (const { choice, row } of outputs) {
       if (choice.done) continue

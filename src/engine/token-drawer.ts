@@ -1,6 +1,6 @@
 import { type Choice, createSampler } from './active-request.js'
 import type { AnswerWriter } from './answer-writer.js'
-import type { Backend } from './backend.js'
+import type { Backend, Sampler } from './backend.js'
 import type { Matcher } from './constraint/matcher.js'
 import { endOfTextTokens } from './drawable.js'
 import { tokenLogprob } from './logprobs.js'
@@ -28,23 +28,30 @@ export class TokenDrawer {
       this.writer.add({ choice, token: -1, logprob: undefined, finish: 'length' })
       return
     }
-    choice.sampler ??= createSampler(
-      this.backend,
-      choice,
-      params.ignoreEndOfText ? this.endOfTextTokens() : []
-    )
+    const sampler = this.samplerOf(choice)
     if (constraint && !choice.matcher) choice.matcher = constraint.matcher()
     const unmasked = choice.matcher && params.logprobs !== null ? this.backend.logits(row).slice() : null
     if (choice.matcher) await this.mask(choice.matcher, row)
-    const token = choice.sampler.sample(row)
+    const token = sampler.sample(row)
     choice.matcher?.accept(token)
     this.take(choice, token, unmasked ?? row)
+  }
+
+  /** The same at once, for a choice that has no constraint. */
+  drawFreely(choice: Choice, row: number): void {
+    this.take(choice, this.samplerOf(choice).sample(row), row)
   }
 
   /** Tokens that end an answer. */
   endOfTextTokens(): number[] {
     this.endOfText ??= endOfTextTokens(this.backend)
     return this.endOfText
+  }
+
+  private samplerOf(choice: Choice): Sampler {
+    const { ignoreEndOfText } = choice.request.params
+    choice.sampler ??= createSampler(this.backend, choice, ignoreEndOfText ? this.endOfTextTokens() : [])
+    return choice.sampler
   }
 
   private async mask(matcher: Matcher, row: number): Promise<void> {

@@ -3,7 +3,10 @@
 import {
   type Backend,
   BackendError,
+  type BesideDecoder,
   type Capabilities,
+  type DecodeBreaks,
+  type DecodeOptions,
   type ModelInfo,
   type Sampler,
   type SamplerParams,
@@ -11,11 +14,13 @@ import {
 } from '../engine/backend.js'
 import { cellsInUse, measuredBytesPerCell, type StateSizes } from './accounting.js'
 import { isIndex, NativeBatch } from './batch.js'
+import type { Breaks } from './breaks.js'
 import koffi from './ffi.js'
-import { type LanePool, Lanes } from './lanes.js'
+import { blobBytes, type LanePool, Lanes } from './lanes.js'
 import type { Pointer } from './layout.js'
 import type { Functions } from './library.js'
 import { type BackendOptions, type LoadedModel, loadModel } from './load.js'
+import { PromptLane } from './prompt-lane.js'
 import { NativeSampler, type SamplerHost } from './sampler.js'
 import { Tokenizer } from './tokenizer.js'
 import { warmUp } from './warm-up.js'
@@ -62,12 +67,20 @@ class LlamaBackend implements Backend, SamplerHost {
   readonly #samplers = new Set<NativeSampler>()
   #sizes: StateSizes | undefined
   #decoding = false
+  /** The decode that is running has a break. */
+  #paused = false
+  /** Next tokens have been computed in it. */
+  #beside = false
   #lastSmallDecode = { rows: 0, ms: 0 }
   #disposed = false
   #freed = false
   readonly #lanes: Lanes | null
+  readonly #promptLane: PromptLane | null
+  readonly #breaks: Breaks | null
+  readonly #threads: number
+  readonly beside?: BesideDecoder
   /** Where the rows of the last decode are; null: in the pool. */
-  #rowsIn: Lanes | null = null
+  #rowsIn: Lanes | PromptLane | null = null
   /** Views of the logits, by their address. */
   readonly #logitsRows = new Map<unknown, Float32Array[]>()
 
@@ -81,7 +94,13 @@ class LlamaBackend implements Backend, SamplerHost {
     this.#model = loaded.model
     this.#memory = loaded.memory
     this.#copiesWhole = loaded.copiesWhole
-    this.#lanes = loaded.lanes && new Lanes(lanePool(loaded), loaded.lanes)
+    const pool = lanePool(loaded)
+    const { batchRows } = loaded.capabilities
+    this.#lanes = loaded.lanes && new Lanes(pool, loaded.lanes)
+    this.#promptLane = loaded.promptLane && new PromptLane(pool, loaded.promptLane, batchRows)
+    this.#threads = loaded.threads
+    this.#breaks = loaded.breaks
+    if (this.#lanes && this.#breaks) this.beside = this.#besideDecoder(this.#lanes)
     this.#tokenizer = new Tokenizer(this.functions, loaded.vocab, this.vocabularySize)
     this.batch = new NativeBatch({
       rows: this.capabilities.batchRows,
@@ -137,52 +156,103 @@ class LlamaBackend implements Backend, SamplerHost {
     return code
   }
 
-  async decode(lanes = false): Promise<'ok' | 'full'> {
+  async decode({ lanes = false, prompt, breaks }: DecodeOptions = {}): Promise<'ok' | 'full'> {
     this.#assertIdle()
     const { length } = this.batch
     if (length === 0) throw new BackendError('decode_failed', 'the batch is empty')
-    const laned = lanes ? (this.#lanes?.take(this.batch) ?? null) : null
-    if (!laned) this.#lanes?.settleRows(this.batch)
-    this.#rowsIn = laned && this.#lanes
-    const { struct } = laned ?? this.batch
+    const batch = this.#place(lanes, prompt)
     const context = this.#rowsIn?.context ?? this.context
-    struct.n_tokens = length
+    const inLanes = this.#rowsIn !== null && this.#rowsIn === this.#lanes
+    batch.struct.n_tokens = length
     this.#decoding = true
     this.batch.computed(0)
+    // Lanes compute in breaks of others, and have none of their own.
+    if (breaks && !inLanes)
+      this.#breaks?.begin(context, { after: breaks.after, take: () => this.#takeBreak(breaks) })
     let code: number
     try {
-      const here = this.#isShort(length)
+      const here = !breaks && this.#isShort(length)
+      const { struct } = batch
       code = await (here ? this.#decodeHere(context, struct) : this.#decodeElsewhere(context, struct))
     } finally {
+      this.#breaks?.end()
       this.#decoding = false
       this.#freeWhenUnused()
     }
-    if (code === 1 && !laned) return 'full'
+    if (code !== 0) this.#promptLane?.clear()
+    if (code === 1 && !this.#rowsIn) return 'full'
     if (code !== 0) throw new BackendError('decode_failed', decodeFailure(code, length))
+    if (this.#rowsIn?.computed() === false) return 'full'
     this.batch.computed(length)
-    this.#rowsIn?.computed()
     return 'ok'
+  }
+
+  /** Where the rows of the batch are computed: in lanes, in the prompt lane, or in the pool, which has all of them then. */
+  #place(lanes: boolean, prompt: DecodeOptions['prompt']): NativeBatch {
+    const laned = lanes ? this.#lanes?.take(this.batch) : null
+    this.#rowsIn = laned ? this.#lanes : null
+    if (laned) return laned
+    this.#lanes?.settleRows(this.batch)
+    const alone = prompt ? this.#promptLane?.take(this.batch, prompt.sequence, prompt.others) : null
+    this.#rowsIn = alone ? this.#promptLane : null
+    return alone ?? this.batch
+  }
+
+  #takeBreak(plan: DecodeBreaks): number {
+    this.#paused = true
+    try {
+      return plan.take()
+    } finally {
+      this.#paused = false
+      this.#beside = false
+    }
+  }
+
+  #besideDecoder(lanes: Lanes): BesideDecoder {
+    return {
+      takes: (sequence, position) => lanes.holds(sequence, position),
+      compute: rows => {
+        if (!this.#paused) throw new Error('no decode is having a break')
+        this.#beside = false
+        const { struct } = lanes.next(rows)
+        struct.n_tokens = rows.length
+        const { context } = lanes
+        // The other threads of the decode that has a break keep their cores busy with waiting for it.
+        if (this.#threads > 1) this.functions.llama_set_n_threads(context, 1, 1)
+        const code = this.functions.llama_decode(context, struct)
+        if (this.#threads > 1) this.functions.llama_set_n_threads(context, this.#threads, this.#threads)
+        if (code !== 0) throw new BackendError('decode_failed', decodeFailure(code, rows.length))
+        lanes.computed()
+        this.#beside = true
+      }
+    }
   }
 
   logits(row: number): Float32Array {
     const place = this.drawable(row)
     // Every row in lanes has an output.
-    const index = this.#rowsIn ? place.row : this.batch.outputIndex(row)
+    const inLanes = place.context === this.#lanes?.context
+    const index = inLanes ? place.row : this.batch.outputIndex(row)
     const address = this.functions.llama_get_logits(place.context)
     if (address === null) throw new BackendError('decode_failed', 'there are no logits')
-    return (this.#logitsRows.get(address) ?? this.#viewLogits(address))[index]!
+    return (this.#logitsRows.get(address) ?? this.#viewLogits(address, place.context))[index]!
   }
 
   /** One view over all rows: a view counts as much external memory as it spans. */
-  #viewLogits(address: Pointer): Float32Array[] {
-    const rows = this.#rowsIn?.count ?? this.capabilities.outputRows
+  #viewLogits(address: Pointer, context: Pointer): Float32Array[] {
+    const rows = this.#outputsOf(context)
     const size = this.vocabularySize
     const all = new Float32Array(koffi.view(address, 4 * size * rows))
     const views = Array.from({ length: rows }, (_, at) => all.subarray(at * size, (at + 1) * size))
-    // One for the pool, one for the lanes; they seldom move.
-    if (this.#logitsRows.size >= 2) this.#logitsRows.clear()
+    // One for each context; they seldom move.
+    if (this.#logitsRows.size >= 3) this.#logitsRows.clear()
     this.#logitsRows.set(address, views)
     return views
+  }
+
+  #outputsOf(context: Pointer): number {
+    if (context === this.context) return this.capabilities.outputRows
+    return context === this.#lanes?.context ? this.#lanes!.count : 1
   }
 
   createSampler(params: SamplerParams): Sampler {
@@ -200,11 +270,13 @@ class LlamaBackend implements Backend, SamplerHost {
     }
     this.#lanes?.settle(from)
     this.#lanes?.settle(to)
+    this.#promptLane?.drop(to)
     this.functions.llama_memory_seq_cp(this.#memory, from, to, p0, p1)
   }
 
   removeRange(sequence: number, p0: number, p1: number): boolean {
     this.#assertSequence(sequence)
+    this.#promptLane?.drop(sequence)
     if (p0 <= 0 && p1 < 0) this.#lanes?.drop(sequence)
     else this.#lanes?.settle(sequence)
     return this.functions.llama_memory_seq_rm(this.#memory, sequence, p0, p1)
@@ -281,10 +353,11 @@ class LlamaBackend implements Backend, SamplerHost {
 
   /** For samplers: outputs may be read, and row `row` has one. */
   drawable(row: number): { context: Pointer; row: number } {
+    if (this.#beside && this.#lanes) return { context: this.#lanes.context, row: this.#lanes.rowOf(row) }
     this.#assertIdle()
     this.batch.outputIndex(row)
-    if (!this.#rowsIn) return { context: this.context, row }
-    return { context: this.#rowsIn.context, row: this.#rowsIn.rowOf(row) }
+    const lanes = this.#rowsIn
+    return { context: lanes?.context ?? this.context, row: lanes instanceof Lanes ? lanes.rowOf(row) : row }
   }
 
   released(sampler: NativeSampler): void {
@@ -316,6 +389,8 @@ class LlamaBackend implements Backend, SamplerHost {
     this.#freed = true
     for (const sampler of [...this.#samplers]) sampler.free()
     this.#lanes?.free()
+    this.#promptLane?.free()
+    this.#breaks?.free()
     this.functions.llama_free(this.context)
     this.functions.llama_model_free(this.#model)
     this.batch.free()
@@ -323,14 +398,24 @@ class LlamaBackend implements Backend, SamplerHost {
 }
 
 /** Lanes write back through the highest sequence id, which the capabilities do not tell of. */
-function lanePool({ library, context, memory, info, capabilities }: LoadedModel): LanePool {
+function lanePool({
+  library,
+  context,
+  memory,
+  info,
+  capabilities,
+  lanes,
+  promptLane
+}: LoadedModel): LanePool {
+  const { bytesPerCell, sequenceIds } = capabilities
+  const cells = Math.max(lanes?.cells ?? 0, promptLane?.cells ?? 0)
   return {
     functions: library.functions,
     context,
     memory,
-    scratch: capabilities.sequenceIds,
+    scratch: sequenceIds,
     vocabularySize: info.vocabularySize,
-    bytesPerCell: capabilities.bytesPerCell
+    blob: new Uint8Array(cells === 0 ? 0 : blobBytes(cells, bytesPerCell, lanes?.count ?? 0))
   }
 }
 

@@ -8,6 +8,7 @@ import type { Functions, Library } from './library.js'
 import type { BackendOptions } from './load.js'
 import { causeIn } from './log.js'
 import { availableMemory, type ContextBytes } from './memory.js'
+import { type PromptLaneContext, promptLaneCells, promptLaneSequences } from './prompt-lane.js'
 
 /** Most rows with an output. */
 export function outputRows(options: BackendOptions): number {
@@ -45,7 +46,9 @@ export async function createContext(
   return context
 }
 
-function contextParams(f: Functions, options: BackendOptions): StructValue<'llama_context_params'> {
+type ContextParams = StructValue<'llama_context_params'>
+
+function contextParams(f: Functions, options: BackendOptions): ContextParams {
   return {
     ...f.llama_context_default_params(),
     n_ctx: options.contextCells,
@@ -68,17 +71,13 @@ function contextParams(f: Functions, options: BackendOptions): StructValue<'llam
   }
 }
 
-function newContext(
-  f: Functions,
-  model: Pointer,
-  params: StructValue<'llama_context_params'>
-): Promise<Pointer> {
+function newContext(f: Functions, model: Pointer, params: ContextParams): Promise<Pointer> {
   return new Promise((resolve, reject) => {
     f.llama_init_from_model.async(model, params, (error, result) => (error ? reject(error) : resolve(result)))
   })
 }
 
-/** A context for running streams' private copies, where the pool's layout costs time: on a CPU. null: it goes without. */
+/** Contexts for running streams' private copies, where the pool's layout costs time: on a CPU. null: it goes without. */
 export async function createLanes(
   { functions: f }: Library,
   model: Pointer,
@@ -86,25 +85,24 @@ export async function createLanes(
   { memory, bytesPerCell, cellsPerSequence, sequenceIds }: Capabilities,
   { device }: ModelInfo,
   copiesWhole: boolean
-): Promise<LaneContext | null> {
+): Promise<{ lanes: LaneContext | null; promptLane: PromptLaneContext | null }> {
+  const none = { lanes: null, promptLane: null }
   const count = Math.min(options.lanes ?? 0, maxSequenceIds)
-  if (count < 2 || device !== 'CPU' || memory !== 'attention' || copiesWhole || sequenceIds < 4) return null
+  if (count < 2 || device !== 'CPU' || memory !== 'attention' || copiesWhole || sequenceIds < 4) return none
+  const most = availableMemory() / 4
+  const create = async (sequences: number, cells: number, special: Partial<ContextParams>) => {
+    if (cells === 0 || cells * bytesPerCell > most) return null
+    const params = { ...contextParams(f, options), n_ctx: cells, n_seq_max: sequences, ...special }
+    const context = await newContext(f, model, { ...params, n_outputs_max: sequences })
+    if (context === null) return null
+    // Read back: the library rounds.
+    return { context, memory: f.llama_get_memory(context), cells: Math.min(cells, f.llama_n_ctx(context)) }
+  }
   const cells = laneCells(count, bytesPerCell, cellsPerSequence)
-  if (cells === 0 || count * cells * bytesPerCell > availableMemory() / 4) return null
-  const context = await newContext(f, model, {
-    ...contextParams(f, options),
-    n_ctx: count * cells,
-    n_batch: count,
-    n_ubatch: count,
-    n_seq_max: count,
-    n_outputs_max: count,
-    kv_unified: false
-  })
-  if (context === null) return null
-  const laneMemory = f.llama_get_memory(context)
-  // Read back: the library rounds.
-  const each = Math.floor(f.llama_n_ctx(context) / count)
-  return { context, memory: laneMemory, count, cells: Math.min(cells, each) }
+  const split = { n_batch: count, n_ubatch: count, kv_unified: false }
+  const lanes = await create(count, count * cells, split)
+  const promptLane = await create(promptLaneSequences, promptLaneCells(bytesPerCell, cellsPerSequence), {})
+  return { lanes: lanes && { ...lanes, count, cells: Math.floor(lanes.cells / count) }, promptLane }
 }
 
 export function gib(bytes: number): string {

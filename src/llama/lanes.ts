@@ -1,4 +1,4 @@
-import { BackendError } from '../engine/backend.js'
+import { BackendError, type NextToken } from '../engine/backend.js'
 import { NativeBatch } from './batch.js'
 import type { Pointer } from './layout.js'
 import type { Functions } from './library.js'
@@ -21,7 +21,8 @@ export interface LanePool {
   /** A sequence id of the pool that nobody else uses. */
   scratch: number
   vocabularySize: number
-  bytesPerCell: number
+  /** Room for one saved sequence; touched once, since fresh pages cost more than what is copied into them. */
+  blob: Uint8Array
 }
 
 /** Sequence `sequence` of the pool, continued in lane `index`. */
@@ -36,7 +37,7 @@ interface Lane {
 /** What all lanes may take. Models with larger cells spend their time elsewhere. */
 const MOST_BYTES = 256 * 1024 * 1024
 /** Longer sequences stay in the pool; so do all where lanes would be shorter than the least. */
-const MOST_CELLS = 2048
+const MOST_CELLS = 4096
 const LEAST_CELLS = 512
 
 /** Cells of each of `count` lanes; 0: they would be too short. */
@@ -44,6 +45,11 @@ export function laneCells(count: number, bytesPerCell: number, longest: number):
   const affordable = Math.floor(MOST_BYTES / bytesPerCell / count)
   const cells = Math.min(MOST_CELLS, affordable, Math.ceil(longest / 256) * 256)
   return cells < LEAST_CELLS ? 0 : cells - (cells % 256)
+}
+
+/** Bytes that a saved sequence of so many cells takes, at most, and as many words as there are lanes. */
+export function blobBytes(cells: number, bytesPerCell: number, lanes: number): number {
+  return cells * (bytesPerCell + META_PER_CELL) + lanes * WORD + META
 }
 
 /** Bytes that the lanes take. */
@@ -74,8 +80,6 @@ export class Lanes {
   readonly #batch: NativeBatch
   readonly #bySequence = new Map<number, Lane>()
   readonly #byIndex: Array<Lane | undefined>
-  /** One saved sequence; touched once, since fresh pages cost more than what is copied into them. */
-  readonly #blob: Uint8Array
   /** The library did not move a sequence here: it will not move the next one either. */
   #useless = false
   /** Of the rows of the last decode here, in the order of the pool's batch. */
@@ -93,8 +97,6 @@ export class Lanes {
       vocabularySize: pool.vocabularySize,
       positions: lanes.cells
     })
-    const bytes = lanes.cells * (pool.bytesPerCell + META_PER_CELL) + lanes.count * WORD + META
-    this.#blob = new Uint8Array(bytes)
   }
 
   /**
@@ -113,7 +115,26 @@ export class Lanes {
       this.settle(sequence)
       if (!this.#join(sequence, position, sequences)) return null
     }
-    this.#closeGaps(sequences)
+    return this.#fill(rows)
+  }
+
+  /** Whether the next token of this sequence, at this position, can be computed without a look at the pool. */
+  holds(sequence: number, position: number): boolean {
+    return this.lengthOf(sequence) === position && position < this.#lanes.cells
+  }
+
+  /**
+   * The same as `take` for sequences that are in lanes.
+   * @throws RangeError when one is not (`holds`).
+   */
+  next(rows: readonly NextToken[]): NativeBatch {
+    for (const { sequence, position } of rows)
+      if (!this.holds(sequence, position)) throw new RangeError(`sequence ${sequence} is in no lane`)
+    return this.#fill(rows)
+  }
+
+  #fill(rows: readonly NextToken[]): NativeBatch {
+    this.#closeGaps(new Set(rows.map(row => row.sequence)))
     // The library computes rows together only in the order of their lanes, and without a gap between these.
     const order = rows
       .map((row, at) => ({ row, at, lane: this.#bySequence.get(row.sequence) as Lane }))
@@ -137,9 +158,11 @@ export class Lanes {
     return this.#lanes.count
   }
 
-  /** Row of the lanes' batch for a row of the pool's. */
+  /** Row of the lanes' batch for a row of the pool's, or of `next`. @throws RangeError when there is none. */
   rowOf(row: number): number {
-    return this.#rows[row] as number
+    const own = this.#rows[row]
+    if (own === undefined) throw new RangeError(`no row ${row} in lanes`)
+    return own
   }
 
   /** Position after the last token of a sequence that is in a lane; undefined: it is not. */
@@ -183,13 +206,15 @@ export class Lanes {
     if (f.llama_memory_seq_pos_max(memory, sequence) !== length - 1) return false
     const index = this.#freeLane(wanted)
     if (index < 0) return false
-    const bytes = Number(f.llama_state_seq_get_data(context, this.#blob, this.#blob.length, sequence))
+    const bytes = Number(
+      f.llama_state_seq_get_data(context, this.#pool.blob, this.#pool.blob.length, sequence)
+    )
     const padded = bytes + (this.#lanes.count - 1) * WORD
-    if (bytes < HEADER || padded > this.#blob.length) return this.#giveUp()
+    if (bytes < HEADER || padded > this.#pool.blob.length) return this.#giveUp()
     // The cells are told as the first stream's; all further ones have none.
-    new DataView(this.#blob.buffer).setUint32(STREAMS_AT, this.#lanes.count, true)
-    this.#blob.fill(0, bytes, padded)
-    const read = Number(f.llama_state_seq_set_data(this.context, this.#blob, padded, index))
+    new DataView(this.#pool.blob.buffer).setUint32(STREAMS_AT, this.#lanes.count, true)
+    this.#pool.blob.fill(0, bytes, padded)
+    const read = Number(f.llama_state_seq_set_data(this.context, this.#pool.blob, padded, index))
     if (read === 0 || f.llama_memory_seq_pos_max(this.#lanes.memory, index) !== length - 1) {
       f.llama_memory_seq_rm(this.#lanes.memory, index, -1, -1)
       return this.#giveUp()
@@ -219,13 +244,15 @@ export class Lanes {
   #writeBack({ index, sequence, from, length }: Lane): void {
     const { functions: f, context, memory, scratch } = this.#pool
     f.llama_memory_seq_rm(this.#lanes.memory, index, 0, from)
-    const bytes = Number(f.llama_state_seq_get_data(this.context, this.#blob, this.#blob.length, index))
+    const bytes = Number(
+      f.llama_state_seq_get_data(this.context, this.#pool.blob, this.#pool.blob.length, index)
+    )
     const others = (this.#lanes.count - 1) * WORD
     // As many empty streams stand before the cells as lanes: the header moves up to them.
     const start = index * WORD
-    this.#blob.copyWithin(start, 0, STREAMS_AT)
-    new DataView(this.#blob.buffer).setUint32(start + STREAMS_AT, 1, true)
-    const blob = this.#blob.subarray(start, start + bytes - others)
+    this.#pool.blob.copyWithin(start, 0, STREAMS_AT)
+    new DataView(this.#pool.blob.buffer).setUint32(start + STREAMS_AT, 1, true)
+    const blob = this.#pool.blob.subarray(start, start + bytes - others)
     const read = bytes > others ? Number(f.llama_state_seq_set_data(context, blob, blob.length, scratch)) : 0
     if (read === 0 || f.llama_memory_seq_pos_max(memory, scratch) !== length - 1) {
       throw new BackendError('decode_failed', `the pool did not take positions ${from}..${length} back`)
@@ -242,8 +269,12 @@ export class Lanes {
       const free = this.#byIndex.indexOf(undefined)
       const last = this.#byIndex.findLast(lane => lane && wanted.has(lane.sequence))
       if (!last || free < 0 || free > last.index) return
-      const bytes = Number(f.llama_state_seq_get_data(context, this.#blob, this.#blob.length, last.index))
-      const read = Number(f.llama_state_seq_set_data(context, this.#blob.subarray(0, bytes), bytes, free))
+      const bytes = Number(
+        f.llama_state_seq_get_data(context, this.#pool.blob, this.#pool.blob.length, last.index)
+      )
+      const read = Number(
+        f.llama_state_seq_set_data(context, this.#pool.blob.subarray(0, bytes), bytes, free)
+      )
       // Rows with a gap between them are computed all the same, only in two parts.
       if (read === 0) return
       f.llama_memory_seq_rm(memory, last.index, -1, -1)

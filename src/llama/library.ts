@@ -72,6 +72,8 @@ export interface Functions {
   llama_vocab_get_add_sep: Native<[Vocab], boolean>
   llama_tokenize: Native<[Vocab, Memoryish, number, Memoryish, number, boolean, boolean], number>
   llama_token_to_piece: Native<[Vocab, number, Uint8Array, number, number, boolean], number>
+  llama_set_abort_callback: Native<[Context, Pointer, Pointer], void>
+  llama_set_n_threads: Native<[Context, number, number], void>
   llama_decode: Native<[Context, StructValue<'llama_batch'>], number>
   llama_get_logits: Native<[Context], Pointer>
   llama_memory_seq_cp: Native<[Memory, number, number, number, number], void>
@@ -145,6 +147,8 @@ const signatures: Record<keyof Functions, [result: TypeSpec, parameters: TypeSpe
   llama_vocab_get_add_sep: ['bool', [pointer]],
   llama_tokenize: ['int32', [pointer, pointer, 'int32', pointer, 'int32', 'bool', 'bool']],
   llama_token_to_piece: ['int32', [pointer, 'int32', pointer, 'int32', 'int32', 'bool']],
+  llama_set_abort_callback: ['void', [pointer, pointer, pointer]],
+  llama_set_n_threads: ['void', [pointer, 'int32', 'int32']],
   llama_decode: ['int32', [pointer, BatchStruct]],
   llama_get_logits: [pointer, [pointer]],
   llama_memory_seq_cp: ['void', [pointer, 'int32', 'int32', 'int32', 'int32']],

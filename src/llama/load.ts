@@ -1,6 +1,7 @@
 /** From a file to a model with a context, with everything that can be refused refused before it is allocated. */
 import path from 'node:path'
 import { BackendError, type Capabilities, type ModelInfo } from '../engine/backend.js'
+import { Breaks } from './breaks.js'
 import { createContext, createLanes, gib, outputRows } from './create-context.js'
 import { computeDevice, type Device } from './device.js'
 import koffi from './ffi.js'
@@ -14,6 +15,7 @@ import { availableMemory, type ContextBytes, estimateContext, sequenceIdsWithin 
 import { type ModelFile, readModelFiles } from './model-file.js'
 import { gpuLayersFor } from './offload.js'
 import { assertVocabulary, describeFile, inTurn, openModel } from './open-model.js'
+import type { PromptLaneContext } from './prompt-lane.js'
 
 export interface BackendOptions {
   /** Path of the GGUF file; of the first one when the model is split into several. */
@@ -55,6 +57,10 @@ export interface LoadedModel {
   /** The memory can be copied between sequences only as a whole. */
   copiesWhole: boolean
   lanes: LaneContext | null
+  promptLane: PromptLaneContext | null
+  /** Of long decodes; null where there are none, or no lanes that could compute in them. */
+  breaks: Breaks | null
+  threads: number
 }
 
 /** Architectures whose memory asserts that a sequence is copied as a whole (`llama-kv-cache-dsv4.cpp`). */
@@ -93,12 +99,15 @@ async function loadNext(
       const capabilities = capabilitiesOf(f, model, context, options, bytes, info)
       const copiesWhole = wholeCopyArchitectures.has(info.architecture)
       const lanes = await createLanes(library, model, options, capabilities, info, copiesWhole)
-      if (lanes) {
-        capabilities.laneCells = lanes.cells
-        // One id of the pool is what passes between it and the lanes.
-        capabilities.sequenceIds--
+      if (lanes.lanes) capabilities.laneCells = lanes.lanes.cells
+      if (lanes.promptLane) capabilities.promptLaneCells = lanes.promptLane.cells
+      // One id of the pool is what passes between it and the lanes.
+      if (lanes.lanes || lanes.promptLane) capabilities.sequenceIds--
+      const breaks = lanes.lanes && (await Breaks.create(f, f.llama_model_n_layer(model)))
+      return {
+        ...{ library, model, context, memory, vocab, info, capabilities, copiesWhole },
+        ...{ ...lanes, breaks, threads: options.threads }
       }
-      return { library, model, context, memory, vocab, info, capabilities, copiesWhole, lanes }
     } catch (error) {
       f.llama_model_free(model)
       throw error

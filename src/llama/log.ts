@@ -1,6 +1,7 @@
 /** What happens to llama.cpp's log: dropped, or left on stderr; and kept while a model loads, to explain a failure. */
 import koffi from './ffi.js'
 import { LogCallback, type Pointer } from './layout.js'
+import { fromC } from './libc.js'
 
 export type LogMode = 'silent' | 'stderr'
 
@@ -67,15 +68,5 @@ export function causeIn(lines: readonly string[]): string | undefined {
  * llama.cpp has no switch for its log, and a null callback means stderr.
  */
 function harmlessFunction(): Pointer {
-  const names = {
-    linux: ['libc.so.6', 'libc.so', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'],
-    darwin: ['/usr/lib/libSystem.B.dylib'],
-    win32: ['ucrtbase.dll', 'msvcrt.dll']
-  }[process.platform as string] ?? ['libc.so']
-  for (const name of names) {
-    try {
-      return koffi.load(name).symbol('labs', 'void')
-    } catch {}
-  }
-  return null
+  return fromC(library => library.symbol('labs', 'void'))
 }

@@ -51,7 +51,8 @@ const pool = fc.record({
   device: fc.constantFrom('none', 'CPU'),
   batchRows: fc.constantFrom(8, 64),
   invariantRows: fc.constantFrom(0, 6),
-  parallel: fc.constantFrom(1, 3, 8)
+  parallel: fc.constantFrom(1, 3, 8),
+  breaks: fc.constantFrom(0, 1, 3)
 })
 
 /** The same prompt with anchors: the simulated tokenizer gives a token for each byte. */
@@ -74,6 +75,7 @@ interface Submitted {
 t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks', async t => {
   const runs = count(120, 5000)
   t.comment(`${runs} random schedules`)
+  let besides = 0
   await fc.assert(
     fc.asyncProperty(pool, fc.array(event, { minLength: 1, maxLength: 30 }), async (options, events) => {
       const backend = new SimulatedBackend(options)
@@ -83,7 +85,9 @@ t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks'
         backend,
         {
           parallel: options.parallel,
-          reproducible: options.reproducible
+          reproducible: options.reproducible,
+          // Next tokens are due in every break.
+          ...(options.breaks > 0 && { targetItlMs: 0 })
         },
         // Thousands of stores with a thread each would be more than a process can hold.
         options.tiers ? new TierStore({ ramBytes: 1 << 20, ...cut, disk: null, touchesAhead: false }) : null
@@ -139,10 +143,12 @@ t.test('whatever comes, leaves, pauses: every answer is right and nothing leaks'
       assert.equal(harness.engine.scheduler.usedCells, 0, 'none is counted')
       assert.equal(ids.used, tiers ? 1 : 0, 'no id is left')
       await harness.stop()
+      besides += backend.besides
     }),
     { numRuns: runs }
   )
   t.pass('all schedules end well')
+  t.ok(besides > runs / 4, `${besides} tokens were computed in breaks of other decodes`)
 })
 
 function verify(outcome: Outcome, { prompt, maxTokens, choices }: Submitted, cells: number): void {

@@ -1,7 +1,9 @@
 import type {
   Backend,
   Batch,
+  BesideDecoder,
   Capabilities,
+  DecodeOptions,
   ModelInfo,
   Sampler,
   SamplerParams
@@ -30,6 +32,8 @@ export interface SimulatedOptions {
   trainingContext?: number
   invariantRows?: number
   device?: string
+  /** Every decode has so many breaks, in which any stream's next token can be computed; default 0. */
+  breaks?: number
   /** Milliseconds of real time per decode; 0: only a turn of the event loop. */
   delay?: number
 }
@@ -43,7 +47,10 @@ export class SimulatedBackend implements Backend {
   readonly capabilities: Capabilities
   readonly info: ModelInfo
   readonly batch: Batch & { rows: Row[] }
+  readonly beside?: BesideDecoder
   decodes = 0
+  /** Next tokens that were computed in breaks. */
+  besides = 0
   mostUsedCells = 0
   /** Set to make the next decodes fail. */
   failing: Error | null = null
@@ -56,11 +63,15 @@ export class SimulatedBackend implements Backend {
   /** Running states: what a sequence has been through up to a position. They come and go with no cell. */
   private readonly states = new Map<number, { position: number; hash: number }>()
   private outputs = new Map<number, number>()
+  private readonly breaks: number
+  private readonly computing = new Set<number>()
 
   constructor(options: SimulatedOptions = {}) {
     const { cells = 1024, sequenceIds = 32, batchRows = 64, vocabularySize = 128 } = options
     const trainingContext = options.trainingContext ?? cells
     this.delay = options.delay ?? 0
+    this.breaks = options.breaks ?? 0
+    if (this.breaks > 0) this.beside = this.besideDecoder()
     this.capabilities = {
       layout: 'unified',
       sharesCells: true,
@@ -97,14 +108,26 @@ export class SimulatedBackend implements Backend {
     this.batch = new SimulatedBatch(this.capabilities)
   }
 
-  async decode(): Promise<'ok' | 'full'> {
+  async decode({ breaks }: DecodeOptions = {}): Promise<'ok' | 'full'> {
     if (this.delay > 0) await new Promise(resolve => setTimeout(resolve, this.delay))
     else await new Promise(resolve => setImmediate(resolve))
     if (this.failing) throw this.failing
     this.decodes++
     const { rows } = this.batch
     if (!this.hasRoom(rows.length)) return 'full'
-    this.outputs = new Map()
+    const outputs = this.compute(rows)
+    for (const { sequence } of rows) this.computing.add(sequence)
+    for (let i = 0; breaks && i < this.breaks; i++) breaks.take()
+    this.computing.clear()
+    this.outputs = outputs
+    this.mostUsedCells = Math.max(this.mostUsedCells, this.usedCells())
+    this.span = this.places.findLastIndex(cell => cell !== undefined) + 1
+    return 'ok'
+  }
+
+  /** Outputs by row. */
+  private compute(rows: readonly Row[]): Map<number, number> {
+    const outputs = new Map<number, number>()
     for (const [index, row] of rows.entries()) {
       if (row.position !== this.maxPosition(row.sequence) + 1) {
         throw new Error(
@@ -113,11 +136,22 @@ export class SimulatedBackend implements Backend {
       }
       this.place({ position: row.position, token: row.token, sequences: new Set([row.sequence]) })
       this.advance(row)
-      if (row.output) this.outputs.set(index, nextToken(this.history(row.sequence), this.info.vocabularySize))
+      if (row.output) outputs.set(index, nextToken(this.history(row.sequence), this.info.vocabularySize))
     }
-    this.mostUsedCells = Math.max(this.mostUsedCells, this.usedCells())
-    this.span = this.places.findLastIndex(cell => cell !== undefined) + 1
-    return 'ok'
+    return outputs
+  }
+
+  private besideDecoder(): BesideDecoder {
+    return {
+      takes: (sequence, position) => position === this.maxPosition(sequence) + 1,
+      compute: rows => {
+        if (!this.hasRoom(rows.length)) throw new Error('no room beside')
+        if (rows.length === 0) throw new Error('no rows')
+        if (rows.some(row => this.computing.has(row.sequence))) throw new Error('its own decode is running')
+        this.outputs = this.compute(rows.map(row => ({ ...row, output: true })))
+        this.besides += rows.length
+      }
+    }
   }
 
   logits(row: number): Float32Array {

@@ -84,7 +84,7 @@ export const speedSettings = {
     default: 'auto',
     group: 'Memory and speed',
     value: 'auto|off',
-    help: 'Whether a CPU computes the next tokens of several running streams on copies of their own, up to 2,048 tokens each and 256 MiB together. auto: where cells are small enough.'
+    help: 'Whether a CPU computes next tokens, and prompts among many other streams, on copies of their own: up to 4,096 tokens a stream and 256 MiB together, a prompt of up to 8,192 tokens and 64 MiB. On Linux streams then go on while a prompt is computed. auto: where cells are small enough.'
   }),
   blockSize: setting({
     schema: Type.Integer({ minimum: 1, maximum: 4096 }),

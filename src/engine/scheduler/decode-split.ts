@@ -47,6 +47,7 @@ export class DecodeSplit {
 
   /** Divides `items`, one row each. */
   divide<T>(items: readonly T[]): T[][] {
+    if (items.length === 0) return []
     let at = 0
     return this.of(items.length).map(size => {
       const batch = items.slice(at, at + size)

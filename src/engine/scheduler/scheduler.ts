@@ -7,6 +7,7 @@ import { SequenceIds } from '../pool/sequence-ids.js'
 import { PoolTiers } from '../tiers/pool-tiers.js'
 import type { TierStore } from '../tiers/store.js'
 import { boundariesOf } from './boundaries.js'
+import { Cadence } from './cadence.js'
 import { ReproducibleShapes } from './chunking.js'
 import { PoolTrim } from './pool-trim.js'
 import { leaderFor } from './prompt-shares.js'
@@ -40,6 +41,7 @@ export class Scheduler {
   /** What takes its place for models with a running state; null for all others. */
   readonly snapshots: SnapshotCache | null
   readonly budget: StepBudget
+  readonly cadence: Cadence
   /** By arrival; preempted streams in front. */
   readonly waiting: Stream[] = []
   /** By start. */
@@ -77,7 +79,8 @@ export class Scheduler {
       idleTargetMs: options.idleTargetMs
     })
     this.shapes = new ReproducibleShapes(batchRows, Math.min(backend.capabilities.invariantRows, batchRows))
-    this.composer = new StepComposer(backend, this.budget, this.shapes)
+    this.cadence = new Cadence(options.targetMs, options.now)
+    this.composer = new StepComposer(backend, this.budget, this.shapes, this.cadence)
     this.padding = new RowPadding(backend, this.budget.cost)
   }
 
@@ -166,7 +169,7 @@ export class Scheduler {
     if (!this.appendOnly && this.running.length > running) this.trim?.beforePrompt()
     for (;;) {
       const active = this.running.filter(stream => this.wantsRows(stream))
-      const batches = this.composer.compose(active, this.roomFor(active))
+      const batches = this.composer.compose(active, this.roomFor(active), this.usedCells)
       if (batches.length > 0) return { batches }
       if (active.length === 0) return null
       const victim = this.victim()
@@ -206,6 +209,42 @@ export class Scheduler {
   mayTakeLanes(chunks: readonly Chunk[]): boolean {
     if (this.running.length < 2) return false
     return chunks.every(({ stream, output }) => output && stream.decoding && !stream.reproducible)
+  }
+
+  /** What a backend should know of a batch that continues one prompt (`DecodeOptions.prompt`). */
+  promptOf(chunks: readonly Chunk[]): { sequence: number; others: number } | undefined {
+    const [only] = chunks
+    if (!only || chunks.length > 1 || only.count === 1) return undefined
+    const { stream } = only
+    if (stream.reproducible || stream.reads) return undefined
+    return { sequence: stream.sequence, others: this.usedCells - stream.computed }
+  }
+
+  /** Running streams whose next tokens can be computed in breaks of the decode of this batch. */
+  besides(chunks: readonly Chunk[]): Stream[] {
+    if (!this.backend.beside) return []
+    const others = new Set(chunks.map(({ stream }) => stream))
+    return this.running.filter(stream => !others.has(stream) && this.isBeside(stream))
+  }
+
+  isBeside(stream: Stream): boolean {
+    return !stream.paused && this.composer.isBeside(stream)
+  }
+
+  /** In which batches these streams' next tokens are best computed. */
+  besideBatches(streams: readonly Stream[]): Chunk[][] {
+    return this.composer.decodeBatches(streams)
+  }
+
+  /** The next tokens of these chunks are in the cells now, beside a decode that is still running. */
+  computedBeside(chunks: readonly Chunk[]): void {
+    for (const { stream, count } of chunks) stream.computed += count
+  }
+
+  /** Milliseconds that this batch will take, with `padding` more rows; null: it cannot be told yet. */
+  expectedMs(chunks: readonly Chunk[], padding: number): number | null {
+    const shape = shapeOf(chunks)
+    return this.budget.cost.predict(padding > 0 ? paddedShape(shape, padding) : shape)
   }
 
   /** After the decode, whatever came of it: the rows that filled it up are thrown away. */

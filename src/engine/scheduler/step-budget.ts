@@ -9,8 +9,21 @@ export interface StepBudgetOptions {
   idleTargetMs: number
 }
 
+/** How the prompt rows of a step are computed. */
+export interface PromptWay {
+  /** By themselves, after the decode rows. */
+  apart: boolean
+  /** Running streams go on meanwhile. */
+  steady: boolean
+  /** So many rows complete a prompt: for that the step may take longer, since another one costs more. */
+  rest: number
+}
+
 /** Prompt rows are added in units of this; fewer would waste the tiled path of a CPU, and a GPU even more. */
 const CHUNK_ROWS = 64
+
+/** How much longer a step may take that completes a prompt. */
+const SLACK = 1.5
 
 /** Sizes steps so that running streams keep a steady gap while a long prompt is taken in. */
 export class StepBudget {
@@ -26,18 +39,22 @@ export class StepBudget {
    * How many prompt rows a step may take in beside its decode rows.
    * @param decode the rows of running streams.
    * @param promptDepth position at which the prompts continue, about.
-   * @param apart they are computed by themselves, after the decode rows.
    */
-  promptRows(decode: StepShape, promptDepth: number, apart = false): number {
+  promptRows(
+    decode: StepShape,
+    promptDepth: number,
+    { apart = false, steady = false, rest = 0 }: Partial<PromptWay> = {}
+  ): number {
     const room = this.options.batchRows - decode.rows
-    const target = decode.rows > 0 ? this.options.targetMs : this.options.idleTargetMs
+    const target = decode.rows > 0 && !steady ? this.options.targetMs : this.options.idleTargetMs
     const least = Math.min(room, apart ? CHUNK_ROWS : Math.max(CHUNK_ROWS - decode.rows, 1))
     let rows = least
     while (rows < room) {
       const more = Math.min(room, rows + CHUNK_ROWS)
       const predicted = this.predict(decode, { rows: more, depth: more * (promptDepth + more / 2) }, apart)
       // Nothing known yet: begin small where someone is waiting for the next token.
-      if (predicted === null ? decode.rows > 0 : predicted > target) break
+      const most = rows < rest && more >= rest ? target * SLACK : target
+      if (predicted === null ? decode.rows > 0 : predicted > most) break
       rows = more
     }
     return rows

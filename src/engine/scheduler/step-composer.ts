@@ -1,9 +1,10 @@
 import type { Backend } from '../backend.js'
+import type { Cadence } from './cadence.js'
 import type { ReproducibleShapes } from './chunking.js'
 import { DecodeSplit } from './decode-split.js'
 import { sharePromptRows } from './prompt-shares.js'
 import type { StepBudget } from './step-budget.js'
-import type { StepShape } from './step-cost.js'
+import { type StepShape, TILED_ROWS } from './step-cost.js'
 import { type Chunk, rowsOf, shapeOf } from './step-plan.js'
 import type { Stream } from './stream.js'
 
@@ -11,6 +12,9 @@ import type { Stream } from './stream.js'
 const SHALLOW = 1024
 /** Sum of their positions up to which it does not matter how deep they are: about 20 ms for all of them. */
 const LITTLE = 16 * 1024
+
+/** So many times a prompt's own cells are in use by others, and it had better not look at them. */
+const CROWDED = 1.5
 
 /** Logits that are read within one step, rows times vocabulary: about 10 ns each. */
 const LOGITS_READ = 4e6
@@ -22,7 +26,8 @@ export class StepComposer {
   constructor(
     private readonly backend: Backend,
     private readonly budget: StepBudget,
-    private readonly shapes: ReproducibleShapes
+    private readonly shapes: ReproducibleShapes,
+    private readonly cadence: Cadence
   ) {
     this.split = new DecodeSplit(backend.capabilities.smallDecodeMs ?? [])
   }
@@ -32,8 +37,9 @@ export class StepComposer {
    *
    * @param active streams with something to compute.
    * @param room free cells: most rows of all batches together.
+   * @param used cells that are not free.
    */
-  compose(active: readonly Stream[], room: number): Chunk[][] {
+  compose(active: readonly Stream[], room: number, used: number): Chunk[][] {
     const { batchRows } = this.backend.capabilities
     let free = room
     const batches: Chunk[][] = []
@@ -46,9 +52,9 @@ export class StepComposer {
     const reader = active.find(stream => stream.reads)
     const reproducible = active.filter(stream => stream.reproducible && !stream.reads)
     const others = active.filter(stream => !stream.reproducible && !stream.reads)
-    for (const batch of this.batchesFor(others, batchRows, free)) add(batch)
+    for (const batch of this.batchesFor(others, batchRows, free, used)) add(batch)
     // The same numbers whatever else runs: in batches too small to matter, or each in one of its own.
-    if (this.shapes.shared) add(this.batchesFor(reproducible, this.shapes.invariantRows, free).flat())
+    if (this.shapes.shared) add(this.batchesFor(reproducible, this.shapes.invariantRows, free, used).flat())
     else
       for (const stream of reproducible)
         add(chunkOf(stream, this.shapes.chunk(stream, Math.min(batchRows, free))))
@@ -67,26 +73,53 @@ export class StepComposer {
   }
 
   /** Running streams' next tokens, then prompts within the step's budget: in one batch, or in two. */
-  private batchesFor(streams: readonly Stream[], mostRows: number, free: number): Chunk[][] {
+  private batchesFor(streams: readonly Stream[], mostRows: number, free: number, used: number): Chunk[][] {
     const room = Math.min(mostRows, free)
-    const decodes = streams
-      .filter(stream => stream.decoding)
-      .slice(0, Math.max(0, room))
-      .flatMap(stream => chunkOf(stream, 1))
+    const running = streams.filter(stream => stream.decoding).slice(0, Math.max(0, room))
     const waiting = streams.filter(stream => !stream.decoding)
-    if (waiting.length === 0) return this.decodeBatches(decodes)
+    if (waiting.length === 0) {
+      this.cadence.given()
+      return this.decodeBatches(running)
+    }
+    const decodes = running.flatMap(stream => chunkOf(stream, 1))
     const shape = shapeOf(decodes)
     const apart = this.decodesApart(shape)
     const depth = Math.max(...waiting.map(stream => stream.computed))
-    const wanted = this.budget.promptRows(shape, depth, apart)
+    const steady = apart && running.every(stream => this.isBeside(stream))
+    const rest = Math.min(...waiting.map(stream => stream.behind))
+    const wanted = this.budget.promptRows(shape, depth, { apart, steady, rest })
     const shares = sharePromptRows(waiting, Math.min(wanted, Math.max(0, room - decodes.length)))
     const prompts = waiting.flatMap((stream, i) => chunkOf(stream, shares[i] as number))
-    return apart ? [...this.decodeBatches(decodes), prompts] : [[...decodes, ...prompts]]
+    // Their next tokens will be due in the middle of the prompts.
+    if (running.length > 0 && steady && prompts.length > 0 && this.cadence.wait > 0)
+      return this.promptBatches(prompts, used)
+    this.cadence.given()
+    if (!apart) return [[...decodes, ...prompts]]
+    return [...this.decodeBatches(running), ...this.promptBatches(prompts, used)]
   }
 
-  /** A few streams that have outgrown the backend's lanes should not keep the others out of them. */
-  private decodeBatches(decodes: Chunk[]): Chunk[][] {
+  /** Prompts that gain much from a backend's prompt lane have a batch each. */
+  private promptBatches(prompts: Chunk[], used: number): Chunk[][] {
+    const { promptLaneCells = 0 } = this.backend.capabilities
+    const gains = ({ from, count }: Chunk) =>
+      count >= TILED_ROWS && from + count < promptLaneCells && used - from > CROWDED * from
+    return prompts.every(gains) ? prompts.map(chunk => [chunk]) : [prompts]
+  }
+
+  /** Its next token needs no batch of its own: it can be computed in breaks of the prompts' (interludes.ts). */
+  isBeside(stream: Stream): boolean {
+    const { decoding, reproducible, constrained, sequence, computed } = stream
+    if (!decoding || reproducible || constrained) return false
+    return this.backend.beside?.takes(sequence, computed) ?? false
+  }
+
+  /**
+   * The next tokens of these streams. A few that have outgrown the backend's lanes should not keep the others out of
+   * them.
+   */
+  decodeBatches(streams: readonly Stream[]): Chunk[][] {
     const { laneCells } = this.backend.capabilities
+    const decodes = streams.flatMap(stream => chunkOf(stream, 1))
     if (laneCells === undefined) return this.split.divide(decodes)
     const short = decodes.filter(({ from }) => from < laneCells)
     const long = decodes.filter(({ from }) => from >= laneCells)
