@@ -280,7 +280,8 @@ export class Engine {
     const plan = this.scheduler.plan()
     this.announceStarts()
     if (!plan) return this.giveUpStuck()
-    for (const batch of plan.batches) if (!(await this.compute(batch))) break
+    for (const [at, batch] of plan.batches.entries())
+      if (!(await this.compute(batch, plan.batches.slice(at + 1).flat()))) break
     this.leave()
     this.scheduler.tidy()
     this.statistics.publishSometimes(this.scheduler, this.admission)
@@ -288,8 +289,11 @@ export class Engine {
     return true
   }
 
-  /** Returns false when the rest of the plan no longer holds. */
-  private async compute(chunks: Chunk[]): Promise<boolean> {
+  /**
+   * @param later what the step will compute after this.
+   * @returns false when the rest of the plan no longer holds.
+   */
+  private async compute(chunks: Chunk[], later: Chunk[]): Promise<boolean> {
     const { batch } = this.backend
     batch.clear()
     const outputs: Array<{ choice: Choice; row: number }> = []
@@ -308,7 +312,7 @@ export class Engine {
     }
     const padding = this.scheduler.pad(chunks)
     const begun = this.now()
-    const interlude = this.interludes.during(chunks, padding)
+    const interlude = this.interludes.during(chunks, later, padding)
     const prompt = this.scheduler.promptOf(chunks)
     const decoding = this.backend.decode({
       lanes: this.scheduler.mayTakeLanes(chunks),

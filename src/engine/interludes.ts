@@ -27,12 +27,15 @@ export interface InterludeOptions {
 export class Interludes {
   constructor(private readonly options: InterludeOptions) {}
 
-  /** Of the decode of this batch, `padding` rows included; null: it has none. */
-  during(chunks: readonly Chunk[], padding: number): Interlude | null {
+  /**
+   * Of the decode of this batch, `padding` rows included; null: it has none.
+   * @param later what its step computes after it: those streams have to wait for that.
+   */
+  during(chunks: readonly Chunk[], later: readonly Chunk[], padding: number): Interlude | null {
     const { scheduler } = this.options
     const expected = scheduler.expectedMs(chunks, padding)
     if (expected !== null && expected < scheduler.cadence.wait) return null
-    const streams = scheduler.besides(chunks)
+    const streams = scheduler.besides([...chunks, ...later])
     return streams.length === 0 ? null : new Interlude(this.options, streams, rowsOf(chunks) + padding)
   }
 }

@@ -31,10 +31,10 @@ export const promptLaneSequences = 3
 const [COPY, PASSING, PADDING] = [0, 1, 2]
 
 /**
- * Copying a token there costs about as much as looking at the masks of so many cells of others in one row: 2
- * microseconds, and 0.08 (docs/performance.md). It should save twice what it costs.
+ * A copied token should save looking at the masks of so many cells of others, in one row each. It costs as much as 25 of
+ * them, 2 microseconds to 0.08 (docs/performance.md), and a copy is not in the caches.
  */
-const WORTH = 50
+const WORTH = 100
 
 /**
  * A prompt that continues below many cells of other streams is computed on a copy of its own: in the pool each of its

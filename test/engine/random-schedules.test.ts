@@ -52,7 +52,9 @@ const pool = fc.record({
   batchRows: fc.constantFrom(8, 64),
   invariantRows: fc.constantFrom(0, 6),
   parallel: fc.constantFrom(1, 3, 8),
-  breaks: fc.constantFrom(0, 1, 3)
+  breaks: fc.constantFrom(0, 1, 3),
+  // One by one, or together.
+  smallDecodeMs: fc.constantFrom([], [1, 3, 5])
 })
 
 /** The same prompt with anchors: the simulated tokenizer gives a token for each byte. */

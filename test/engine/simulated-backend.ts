@@ -32,6 +32,8 @@ export interface SimulatedOptions {
   trainingContext?: number
   invariantRows?: number
   device?: string
+  /** See Capabilities. */
+  smallDecodeMs?: readonly number[]
   /** Every decode has so many breaks, in which any stream's next token can be computed; default 0. */
   breaks?: number
   /** Milliseconds of real time per decode; 0: only a turn of the event loop. */
@@ -84,6 +86,7 @@ export class SimulatedBackend implements Backend {
       batchRows,
       outputRows: batchRows,
       invariantRows: options.invariantRows ?? 0,
+      ...(options.smallDecodeMs && { smallDecodeMs: options.smallDecodeMs }),
       bytesPerCell: 8
     }
     this.info = {

@@ -1,5 +1,5 @@
 /** Next tokens take at most this part of a prompt's time, unless the gap between them would grow beyond the target. */
-const SHARE = 1 / 16
+const SHARE = 1 / 10
 /** No stream needs its next token sooner than this, milliseconds. */
 const LEAST_GAP = 25
 

@@ -14,7 +14,7 @@ import { leaderFor } from './prompt-shares.js'
 import { paddedShape, RowPadding } from './row-padding.js'
 import { StepBudget } from './step-budget.js'
 import { StepComposer } from './step-composer.js'
-import { type Chunk, rowsOf, type StepPlan, shapeOf } from './step-plan.js'
+import { type Chunk, mostlyShared, rowsOf, type StepPlan, shapeOf } from './step-plan.js'
 import type { Stream } from './stream.js'
 
 export interface SchedulerOptions {
@@ -207,7 +207,8 @@ export class Scheduler {
 
   /** These are next tokens of several running streams, which a backend may compute apart from the pool. */
   mayTakeLanes(chunks: readonly Chunk[]): boolean {
-    if (this.running.length < 2) return false
+    const together = this.running.reduce((cells, stream) => cells + stream.computed, 0)
+    if (this.running.length < 2 || mostlyShared(together, this.usedCells)) return false
     return chunks.every(({ stream, output }) => output && stream.decoding && !stream.reproducible)
   }
 
@@ -220,7 +221,7 @@ export class Scheduler {
     return { sequence: stream.sequence, others: this.usedCells - stream.computed }
   }
 
-  /** Running streams whose next tokens can be computed in breaks of the decode of this batch. */
+  /** Running streams other than these whose next tokens can be computed in breaks of a decode. */
   besides(chunks: readonly Chunk[]): Stream[] {
     if (!this.backend.beside) return []
     const others = new Set(chunks.map(({ stream }) => stream))

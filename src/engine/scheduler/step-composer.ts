@@ -5,7 +5,7 @@ import { DecodeSplit } from './decode-split.js'
 import { sharePromptRows } from './prompt-shares.js'
 import type { StepBudget } from './step-budget.js'
 import { type StepShape, TILED_ROWS } from './step-cost.js'
-import { type Chunk, rowsOf, shapeOf } from './step-plan.js'
+import { type Chunk, mostlyShared, rowsOf, shapeOf } from './step-plan.js'
 import type { Stream } from './stream.js'
 
 /** Mean position of running streams' rows up to which they are decoded apart from prompts on a CPU. */
@@ -83,7 +83,7 @@ export class StepComposer {
     }
     const decodes = running.flatMap(stream => chunkOf(stream, 1))
     const shape = shapeOf(decodes)
-    const apart = this.decodesApart(shape)
+    const apart = this.decodesApart(shape, used)
     const depth = Math.max(...waiting.map(stream => stream.computed))
     const steady = apart && running.every(stream => this.isBeside(stream))
     const rest = Math.min(...waiting.map(stream => stream.behind))
@@ -133,9 +133,9 @@ export class StepComposer {
    * deep ones gain more from the tiles (docs/performance.md), unless they are so few that
    * their tokens had better not come a prompt's part later.
    */
-  private decodesApart({ rows, depth }: StepShape): boolean {
+  private decodesApart({ rows, depth }: StepShape, used: number): boolean {
     const { laneCells = 0 } = this.backend.capabilities
-    const shallow = rows * Math.max(SHALLOW, laneCells)
+    const shallow = rows * Math.max(SHALLOW, mostlyShared(depth, used) ? 0 : laneCells)
     return this.backend.info.device === 'CPU' && depth < Math.max(shallow, LITTLE)
   }
 }

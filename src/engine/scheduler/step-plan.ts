@@ -25,3 +25,17 @@ export function shapeOf(chunks: readonly Chunk[]): StepShape {
   for (const { from, count } of chunks) depth += count * (from + count / 2)
   return { rows: rowsOf(chunks), depth }
 }
+
+/** Running streams together are so many times as long as what the pool holds. */
+const SHARED = 2
+
+/**
+ * Running streams have most of their cells in common. Copies of each would all be read from memory; what is common stays in
+ * the caches.
+ *
+ * @param together lengths of the streams, added up.
+ * @param used cells that are not free.
+ */
+export function mostlyShared(together: number, used: number): boolean {
+  return together > SHARED * used
+}

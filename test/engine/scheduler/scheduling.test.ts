@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
+import { Cadence } from '../../../src/engine/scheduler/cadence.js'
 import { ReproducibleShapes } from '../../../src/engine/scheduler/chunking.js'
 import { leaderFor, sharePromptRows } from '../../../src/engine/scheduler/prompt-shares.js'
 import { StepBudget } from '../../../src/engine/scheduler/step-budget.js'
+import { StepComposer } from '../../../src/engine/scheduler/step-composer.js'
 import { StepCostModel } from '../../../src/engine/scheduler/step-cost.js'
+import type { Chunk } from '../../../src/engine/scheduler/step-plan.js'
 import { Stream } from '../../../src/engine/scheduler/stream.js'
+import { SimulatedBackend } from '../simulated-backend.js'
 
 function stream(length: number, overrides: Partial<ConstructorParameters<typeof Stream>[0]> = {}): Stream {
   return new Stream({
@@ -127,6 +131,60 @@ t.test(
     t.end()
   }
 )
+
+t.test('a step may be longer where streams go on meanwhile, or a prompt is completed', t => {
+  const budget = new StepBudget({ batchRows: 512, targetMs: 50, idleTargetMs: 200 })
+  // A millisecond a row.
+  for (let i = 0; i < 40; i++) {
+    const rows = 64 + ((i * 64) % 448)
+    budget.observe({ rows, depth: rows * (i % 7) * 500 }, rows)
+  }
+  const decode = { rows: 4, depth: 0 }
+  t.equal(budget.promptRows(decode, 0, { apart: true }), 64, 'the least')
+  t.equal(budget.promptRows(decode, 0, { apart: true, steady: true }), 192)
+  t.equal(budget.promptRows(decode, 0, { apart: true, steady: true, rest: 230 }), 256, 'the rest of a prompt')
+  t.equal(
+    budget.promptRows(decode, 0, { apart: true, steady: true, rest: 400 }),
+    192,
+    'which is too long here'
+  )
+  t.equal(budget.promptRows(decode, 0, { apart: true, rest: 100 }), 64, 'and here')
+  t.end()
+})
+
+t.test('next tokens beside prompts: not too often, not later than the target', t => {
+  let now = 1000
+  const cadence = new Cadence(100, () => now)
+  t.equal(cadence.wait, 0, 'nobody has got one yet')
+  cadence.given()
+  t.equal(cadence.wait, 25)
+  now += 20
+  t.equal(cadence.wait, 5)
+  cadence.gave(4)
+  t.equal(cadence.wait, 40, 'a tenth of the time')
+  cadence.gave(20)
+  t.equal(cadence.wait, 100, 'more than that where the gap would be too long')
+  now += 200
+  t.equal(cadence.wait, 0)
+  t.end()
+})
+
+t.test('prompts among many cells of others have a batch each', t => {
+  const composer = (promptLaneCells?: number) => {
+    const backend = new SimulatedBackend({ cells: 8192, batchRows: 512, device: 'CPU' })
+    if (promptLaneCells) backend.capabilities.promptLaneCells = promptLaneCells
+    const budget = new StepBudget({ batchRows: 512, targetMs: 1e6, idleTargetMs: 1e6 })
+    return new StepComposer(backend, budget, new ReproducibleShapes(512, 0), new Cadence(100, () => 0))
+  }
+  const turns = [stream(1100), stream(1100)]
+  for (const each of turns) each.computed = 1000
+  const sizes = (batches: Chunk[][]) => batches.map(batch => batch.map(({ count }) => count))
+  t.same(sizes(composer(4096).compose(turns, 1000, 6000)), [[100], [100]])
+  t.same(sizes(composer().compose(turns, 1000, 6000)), [[100, 100]], 'there is no prompt lane')
+  t.same(sizes(composer(512).compose(turns, 1000, 6000)), [[100, 100]], 'it is too short')
+  t.same(sizes(composer(4096).compose(turns, 1000, 2000)), [[100, 100]], 'the pool is nearly empty')
+  t.end()
+})
 
 t.test('reproducible chunks are cut at absolute positions, the last prompt token alone', t => {
   const shapes = new ReproducibleShapes(512, 0)
