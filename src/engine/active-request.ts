@@ -55,7 +55,6 @@ export class ActiveRequest {
         cachePrompt: params.cachePrompt && !readsPrompt,
         readsPrompt: readsPrompt && index === 0,
         reproducible: params.reproducible,
-        constrained: constraint !== null,
         anchors: prompt.anchors
       })
       return new Choice(this, index, stream)

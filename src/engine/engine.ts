@@ -103,6 +103,7 @@ export class Engine {
       ...{ backend, scheduler: this.scheduler, statistics: this.statistics },
       ...{ drawer: this.drawer, writer: this.writer, outbox: this.outbox },
       choiceOf: stream => this.choices.get(stream),
+      onDrawFailed: (choice, error) => this.drawFailed(choice, error),
       now: this.now
     })
     if (store) this.scheduler.useTiers(store, () => this.awaken())
@@ -349,11 +350,15 @@ export class Engine {
       try {
         await this.drawer.draw(choice, row)
       } catch (error) {
-        if (!(error instanceof ConstraintFailedError)) throw error
-        this.fail(choice.request, 'constraint_failed', error.message)
+        this.drawFailed(choice, error)
       }
     }
     return true
+  }
+
+  private drawFailed(choice: Choice, error: unknown): void {
+    if (!(error instanceof ConstraintFailedError)) throw error
+    this.fail(choice.request, 'constraint_failed', error.message)
   }
 
   private end(request: ActiveRequest): void {

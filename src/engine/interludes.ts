@@ -16,13 +16,15 @@ export interface InterludeOptions {
   outbox: Outbox
   statistics: Statistics
   choiceOf: (stream: Stream) => Choice | undefined
+  /** The choice's next token could not be drawn. */
+  onDrawFailed: (choice: Choice, error: unknown) => void
   now: () => number
 }
 
 /**
  * Running streams get their next tokens while a prompt is being computed, in breaks of its decode: their gap is not
  * the length of a prompt's step, but that of its longest operation (docs/performance.md). Only streams whose next token
- * the backend can compute beside (`Backend.beside`) and that need no mask of a constraint.
+ * the backend can compute beside (`Backend.beside`); a constrained one when its mask is there.
  */
 export class Interludes {
   constructor(private readonly options: InterludeOptions) {}
@@ -51,7 +53,7 @@ export class Interlude implements DecodeBreaks {
   /** @param reserved cells that the decode takes. */
   constructor(
     private readonly options: InterludeOptions,
-    private streams: Stream[],
+    private readonly streams: readonly Stream[],
     private readonly reserved: number
   ) {
     this.after = options.scheduler.cadence.wait
@@ -68,12 +70,10 @@ export class Interlude implements DecodeBreaks {
   }
 
   private round(): void {
-    const { scheduler, writer, outbox, choiceOf } = this.options
-    this.streams = this.streams.filter(
-      stream => choiceOf(stream)?.done === false && scheduler.isBeside(stream)
-    )
+    const { scheduler, writer, outbox } = this.options
+    const streams = this.streams.filter(stream => this.mayGoOn(stream))
     const room = scheduler.cells - scheduler.usedCells - this.reserved
-    for (const group of scheduler.besideBatches(this.streams.slice(0, Math.max(0, room)))) {
+    for (const group of scheduler.besideBatches(streams.slice(0, Math.max(0, room)))) {
       try {
         this.compute(group)
       } catch (error) {
@@ -85,8 +85,14 @@ export class Interlude implements DecodeBreaks {
     outbox.flush()
   }
 
+  private mayGoOn(stream: Stream): boolean {
+    const { scheduler, drawer, choiceOf } = this.options
+    const choice = choiceOf(stream)
+    return choice?.done === false && scheduler.isBeside(stream) && drawer.isReady(choice)
+  }
+
   private compute(chunks: Chunk[]): void {
-    const { backend, scheduler, statistics, drawer, choiceOf, now } = this.options
+    const { backend, scheduler, statistics, drawer, choiceOf, onDrawFailed, now } = this.options
     const begun = now()
     backend.beside!.compute(
       chunks.map(({ stream, from }) => ({
@@ -97,6 +103,13 @@ export class Interlude implements DecodeBreaks {
     )
     scheduler.computedBeside(chunks)
     statistics.stepDone(chunks, now() - begun)
-    for (const [row, { stream }] of chunks.entries()) drawer.drawFreely(choiceOf(stream) as Choice, row)
+    for (const [row, { stream }] of chunks.entries()) {
+      const choice = choiceOf(stream) as Choice
+      try {
+        drawer.drawAtOnce(choice, row)
+      } catch (error) {
+        onDrawFailed(choice, error)
+      }
+    }
   }
 }

@@ -1,7 +1,6 @@
 import { type Choice, createSampler } from './active-request.js'
 import type { AnswerWriter } from './answer-writer.js'
 import type { Backend, Sampler } from './backend.js'
-import type { Matcher } from './constraint/matcher.js'
 import { endOfTextTokens } from './drawable.js'
 import { tokenLogprob } from './logprobs.js'
 
@@ -28,18 +27,41 @@ export class TokenDrawer {
       this.writer.add({ choice, token: -1, logprob: undefined, finish: 'length' })
       return
     }
-    const sampler = this.samplerOf(choice)
     if (constraint && !choice.matcher) choice.matcher = constraint.matcher()
-    const unmasked = choice.matcher && params.logprobs !== null ? this.backend.logits(row).slice() : null
-    if (choice.matcher) await this.mask(choice.matcher, row)
-    const token = sampler.sample(row)
+    const { matcher } = choice
+    if (!matcher) return this.drawAtOnce(choice, row)
+    const unmasked = this.unmasked(choice, row)
+    if (!matcher.mask(this.backend.logits(row))) {
+      await matcher.whenReady(MASK_TIMEOUT)
+      matcher.mask(this.backend.logits(row))
+    }
+    this.drawMasked(choice, row, unmasked)
+  }
+
+  /** Whether `drawAtOnce` can draw this choice's next token. */
+  isReady({ request, matcher }: Choice): boolean {
+    return request.constraint === null || matcher?.isReady === true
+  }
+
+  /**
+   * The same without waiting for a mask.
+   * @throws ConstraintFailedError
+   */
+  drawAtOnce(choice: Choice, row: number): void {
+    const unmasked = this.unmasked(choice, row)
+    choice.matcher?.mask(this.backend.logits(row))
+    this.drawMasked(choice, row, unmasked)
+  }
+
+  private drawMasked(choice: Choice, row: number, unmasked: Float32Array | null): void {
+    const token = this.samplerOf(choice).sample(row)
     choice.matcher?.accept(token)
     this.take(choice, token, unmasked ?? row)
   }
 
-  /** The same at once, for a choice that has no constraint. */
-  drawFreely(choice: Choice, row: number): void {
-    this.take(choice, this.samplerOf(choice).sample(row), row)
+  /** What a mask would take from the logits that are told; null: they are not told, or there is no mask. */
+  private unmasked({ matcher, request }: Choice, row: number): Float32Array | null {
+    return matcher && request.params.logprobs !== null ? this.backend.logits(row).slice() : null
   }
 
   /** Tokens that end an answer. */
@@ -52,12 +74,6 @@ export class TokenDrawer {
     const { ignoreEndOfText } = choice.request.params
     choice.sampler ??= createSampler(this.backend, choice, ignoreEndOfText ? this.endOfTextTokens() : [])
     return choice.sampler
-  }
-
-  private async mask(matcher: Matcher, row: number): Promise<void> {
-    if (matcher.mask(this.backend.logits(row))) return
-    await matcher.whenReady(MASK_TIMEOUT)
-    matcher.mask(this.backend.logits(row))
   }
 
   private take(choice: Choice, token: number, logits: Float32Array | number): void {

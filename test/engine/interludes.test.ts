@@ -10,29 +10,37 @@ t.test('streams beside a long prompt get tokens between its steps, the same as a
   const backend = await small(t, { contextCells: 8192, sequenceIds: 32, lanes: 4 })
   const config = { contextCells: 8192, batchRows: 512, parallel: 4, checkEveryStep: true }
   const harness = await EngineHarness.start(backend, config)
-  const stories = ['Once upon a time', 'The quick brown fox', 'My favourite food']
   const tokens = count(120, 400)
-  const story = (text: string) => request(text, { maxTokens: tokens, ignoreEndOfText: true })
+  const options = { maxTokens: tokens, ignoreEndOfText: true }
+  const numbers = { type: 'array', items: { type: 'integer' }, minItems: 500 }
+  const stories = [
+    request('Once upon a time', options),
+    request('The quick brown fox', options),
+    request('Some numbers', {
+      ...options,
+      constraint: { type: 'json_schema', strict: true, schema: numbers }
+    })
+  ]
   const long = Array.from({ length: 3000 }, (_, i) => 10 + ((i * 7919) % 6000))
 
   const alone: string[] = []
-  for (const text of stories) alone.push((await harness.guard(harness.run(story(text)))).text[0] as string)
+  for (const each of stories) alone.push((await harness.guard(harness.run(each))).text[0] as string)
   harness.engine.clearCache()
 
-  let beside = 0
+  const beside = new Map<number, number>()
   const { compute } = backend.beside!
   backend.beside!.compute = rows => {
-    beside += rows.length
+    for (const { sequence } of rows) beside.set(sequence, (beside.get(sequence) ?? 0) + 1)
     compute(rows)
   }
-  const running = stories.map(text => harness.submit(story(text)).done)
+  const running = stories.map(each => harness.submit(each).done)
   while (harness.engine.stats().counters.generatedTokens < 3 * tokens + 20)
     await new Promise(resolve => setTimeout(resolve, 1))
   const prompt = harness.submit(request(long, { maxTokens: 1, ignoreEndOfText: true })).done
   await harness.guard(prompt)
   const together = (await harness.guard(Promise.all(running))).map(outcome => outcome.text[0])
   t.same(together, alone)
-  t.ok(beside > 0, `${beside} tokens in breaks of the prompt's steps`)
+  t.equal(beside.size, 3, `${[...beside.values()]} tokens in breaks of the prompt's steps`)
   await harness.stop()
 })
 

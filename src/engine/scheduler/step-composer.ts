@@ -108,8 +108,8 @@ export class StepComposer {
 
   /** Its next token needs no batch of its own: it can be computed in breaks of the prompts' (interludes.ts). */
   isBeside(stream: Stream): boolean {
-    const { decoding, reproducible, constrained, sequence, computed } = stream
-    if (!decoding || reproducible || constrained) return false
+    const { decoding, reproducible, sequence, computed } = stream
+    if (!decoding || reproducible) return false
     return this.backend.beside?.takes(sequence, computed) ?? false
   }
 

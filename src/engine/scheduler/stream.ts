@@ -15,8 +15,6 @@ export interface StreamOptions {
   maxTokens: number | null
   cachePrompt: boolean
   reproducible: boolean
-  /** Its tokens are drawn through a constraint, whose masks take time. */
-  constrained?: boolean
   /** Prompt lengths after which a prefix is worth keeping, ascending. */
   anchors?: number[]
   /** The logits of its prompt's rows are wanted. */
@@ -37,7 +35,6 @@ export class Stream implements CacheOwner {
   readonly maxTokens: number | null
   readonly cachePrompt: boolean
   readonly reproducible: boolean
-  readonly constrained: boolean
   readonly anchors: number[]
 
   /** The sequence id it computes in; -1 while it waits. */
@@ -76,7 +73,6 @@ export class Stream implements CacheOwner {
     this.maxTokens = options.maxTokens
     this.cachePrompt = options.cachePrompt
     this.reproducible = options.reproducible
-    this.constrained = options.constrained ?? false
     this.anchors = options.anchors ?? []
     this.read = options.readsPrompt ? 0 : null
   }
