@@ -3,9 +3,7 @@
 import {
   type Backend,
   BackendError,
-  type BesideDecoder,
   type Capabilities,
-  type DecodeBreaks,
   type DecodeOptions,
   type ModelInfo,
   type Sampler,
@@ -14,12 +12,13 @@ import {
 } from '../engine/backend.js'
 import { cellsInUse, measuredBytesPerCell, type StateSizes } from './accounting.js'
 import { isIndex, NativeBatch } from './batch.js'
-import type { Breaks } from './breaks.js'
-import koffi from './ffi.js'
+import { Beside } from './beside.js'
+import { decodeFailure } from './decode-failure.js'
 import { blobBytes, type LanePool, Lanes } from './lanes.js'
 import type { Pointer } from './layout.js'
 import type { Functions } from './library.js'
 import { type BackendOptions, type LoadedModel, loadModel } from './load.js'
+import { LogitsViews } from './logits.js'
 import { PromptLane } from './prompt-lane.js'
 import { NativeSampler, type SamplerHost } from './sampler.js'
 import { Tokenizer } from './tokenizer.js'
@@ -67,22 +66,15 @@ class LlamaBackend implements Backend, SamplerHost {
   readonly #samplers = new Set<NativeSampler>()
   #sizes: StateSizes | undefined
   #decoding = false
-  /** The decode that is running has a break. */
-  #paused = false
-  /** Next tokens have been computed in it. */
-  #beside = false
   #lastSmallDecode = { rows: 0, ms: 0 }
   #disposed = false
   #freed = false
   readonly #lanes: Lanes | null
   readonly #promptLane: PromptLane | null
-  readonly #breaks: Breaks | null
-  readonly #threads: number
-  readonly beside?: BesideDecoder
+  readonly beside?: Beside
   /** Where the rows of the last decode are; null: in the pool. */
   #rowsIn: Lanes | PromptLane | null = null
-  /** Views of the logits, by their address. */
-  readonly #logitsRows = new Map<unknown, Float32Array[]>()
+  readonly #logits: LogitsViews
 
   constructor(loaded: LoadedModel) {
     this.info = loaded.info
@@ -98,9 +90,9 @@ class LlamaBackend implements Backend, SamplerHost {
     const { batchRows } = loaded.capabilities
     this.#lanes = loaded.lanes && new Lanes(pool, loaded.lanes)
     this.#promptLane = loaded.promptLane && new PromptLane(pool, loaded.promptLane, batchRows)
-    this.#threads = loaded.threads
-    this.#breaks = loaded.breaks
-    if (this.#lanes && this.#breaks) this.beside = this.#besideDecoder(this.#lanes)
+    const { breaks, threads } = loaded
+    if (this.#lanes && breaks) this.beside = new Beside(this.functions, this.#lanes, breaks, threads)
+    this.#logits = new LogitsViews(this.functions, this.vocabularySize)
     this.#tokenizer = new Tokenizer(this.functions, loaded.vocab, this.vocabularySize)
     this.batch = new NativeBatch({
       rows: this.capabilities.batchRows,
@@ -167,15 +159,14 @@ class LlamaBackend implements Backend, SamplerHost {
     this.#decoding = true
     this.batch.computed(0)
     // Lanes compute in breaks of others, and have none of their own.
-    if (breaks && !inLanes)
-      this.#breaks?.begin(context, { after: breaks.after, take: () => this.#takeBreak(breaks) })
+    if (breaks && !inLanes) this.beside?.begin(context, breaks)
     let code: number
     try {
       const here = !breaks && this.#isShort(length)
       const { struct } = batch
       code = await (here ? this.#decodeHere(context, struct) : this.#decodeElsewhere(context, struct))
     } finally {
-      this.#breaks?.end()
+      this.beside?.end()
       this.#decoding = false
       this.#freeWhenUnused()
     }
@@ -198,61 +189,13 @@ class LlamaBackend implements Backend, SamplerHost {
     return alone ?? this.batch
   }
 
-  #takeBreak(plan: DecodeBreaks): number {
-    this.#paused = true
-    try {
-      return plan.take()
-    } finally {
-      this.#paused = false
-      this.#beside = false
-    }
-  }
-
-  #besideDecoder(lanes: Lanes): BesideDecoder {
-    return {
-      takes: (sequence, position) => lanes.holds(sequence, position),
-      compute: rows => {
-        if (!this.#paused) throw new Error('no decode is having a break')
-        this.#beside = false
-        const { struct } = lanes.next(rows)
-        struct.n_tokens = rows.length
-        const { context } = lanes
-        // The other threads of the decode that has a break keep their cores busy with waiting for it.
-        if (this.#threads > 1) this.functions.llama_set_n_threads(context, 1, 1)
-        const code = this.functions.llama_decode(context, struct)
-        if (this.#threads > 1) this.functions.llama_set_n_threads(context, this.#threads, this.#threads)
-        if (code !== 0) throw new BackendError('decode_failed', decodeFailure(code, rows.length))
-        lanes.computed()
-        this.#beside = true
-      }
-    }
-  }
-
   logits(row: number): Float32Array {
-    const place = this.drawable(row)
+    const { context, row: at } = this.drawable(row)
     // Every row in lanes has an output.
-    const inLanes = place.context === this.#lanes?.context
-    const index = inLanes ? place.row : this.batch.outputIndex(row)
-    const address = this.functions.llama_get_logits(place.context)
-    if (address === null) throw new BackendError('decode_failed', 'there are no logits')
-    return (this.#logitsRows.get(address) ?? this.#viewLogits(address, place.context))[index]!
-  }
-
-  /** One view over all rows: a view counts as much external memory as it spans. */
-  #viewLogits(address: Pointer, context: Pointer): Float32Array[] {
-    const rows = this.#outputsOf(context)
-    const size = this.vocabularySize
-    const all = new Float32Array(koffi.view(address, 4 * size * rows))
-    const views = Array.from({ length: rows }, (_, at) => all.subarray(at * size, (at + 1) * size))
-    // One for each context; they seldom move.
-    if (this.#logitsRows.size >= 3) this.#logitsRows.clear()
-    this.#logitsRows.set(address, views)
-    return views
-  }
-
-  #outputsOf(context: Pointer): number {
-    if (context === this.context) return this.capabilities.outputRows
-    return context === this.#lanes?.context ? this.#lanes!.count : 1
+    const lanes = this.#lanes
+    if (lanes && context === lanes.context) return this.#logits.row(context, at, lanes.count)
+    const most = context === this.context ? this.capabilities.outputRows : 1
+    return this.#logits.row(context, this.batch.outputIndex(row), most)
   }
 
   createSampler(params: SamplerParams): Sampler {
@@ -353,7 +296,8 @@ class LlamaBackend implements Backend, SamplerHost {
 
   /** For samplers: outputs may be read, and row `row` has one. */
   drawable(row: number): { context: Pointer; row: number } {
-    if (this.#beside && this.#lanes) return { context: this.#lanes.context, row: this.#lanes.rowOf(row) }
+    if (this.beside?.computed && this.#lanes)
+      return { context: this.#lanes.context, row: this.#lanes.rowOf(row) }
     this.#assertIdle()
     this.batch.outputIndex(row)
     const lanes = this.#rowsIn
@@ -390,7 +334,7 @@ class LlamaBackend implements Backend, SamplerHost {
     for (const sampler of [...this.#samplers]) sampler.free()
     this.#lanes?.free()
     this.#promptLane?.free()
-    this.#breaks?.free()
+    this.beside?.free()
     this.functions.llama_free(this.context)
     this.functions.llama_model_free(this.#model)
     this.batch.free()
@@ -417,10 +361,4 @@ function lanePool({
     vocabularySize: info.vocabularySize,
     blob: new Uint8Array(cells === 0 ? 0 : blobBytes(cells, bytesPerCell, lanes?.count ?? 0))
   }
-}
-
-function decodeFailure(code: number, rows: number): string {
-  if (code === -1) return `llama.cpp refused a batch of ${rows} rows as invalid`
-  if (code === 2) return `a batch of ${rows} rows was aborted`
-  return `llama.cpp failed to compute a batch of ${rows} rows (code ${code})`
 }

@@ -28,7 +28,7 @@ t.test('streams beside a long prompt get tokens between its steps, the same as a
   harness.engine.clearCache()
 
   const beside = new Map<number, number>()
-  const { compute } = backend.beside!
+  const compute = backend.beside!.compute.bind(backend.beside)
   backend.beside!.compute = rows => {
     for (const { sequence } of rows) beside.set(sequence, (beside.get(sequence) ?? 0) + 1)
     compute(rows)
