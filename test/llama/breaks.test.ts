@@ -100,6 +100,32 @@ t.test('two streams can be computed one after the other in a break', { skip }, a
   t.not(Buffer.compare(bytes(logits[0]!), bytes(logits[1]!)), 0)
 })
 
+t.test('several threads have breaks together', { skip }, async t => {
+  const backend = await small(t, { ...options, lanes: 4, threads: 2 })
+  const plain = await small(t, options)
+  for (const each of [backend, plain]) {
+    for (const sequence of [1, 2]) await feed(each, sequence, someTokens(20, 6000, sequence), 0)
+    await nextApart(each, [next(1, 20), next(2, 20)])
+  }
+  const logits: Float32Array[] = []
+  const { result } = await prompt(backend, 5, 512, {
+    after: 5,
+    take: () => {
+      if (logits.length > 0) return 1000
+      backend.beside!.compute([next(1, 21), next(2, 21)])
+      logits.push(backend.logits(0).slice(), backend.logits(1).slice())
+      return 5
+    }
+  })
+  t.equal(result, 'ok')
+  const wanted = await nextApart(plain, [next(1, 21), next(2, 21)])
+  for (const [row, values] of wanted.entries())
+    t.same(Buffer.compare(bytes(logits[row]!), bytes(values)), 0, `stream ${row}`)
+  const [a] = await nextApart(backend, [next(1, 22)])
+  const [b] = await nextApart(plain, [next(1, 22)])
+  t.same(Buffer.compare(bytes(a!), bytes(b!)), 0, 'and afterwards')
+})
+
 t.test('no lanes, no breaks', async t => {
   const backend = await small(t, options)
   t.equal(backend.beside, undefined)
