@@ -1,7 +1,8 @@
 import { ActiveRequest, type Choice } from './active-request.js'
 import { Admission } from './admission.js'
 import { AnswerWriter } from './answer-writer.js'
-import { type Backend, BackendError } from './backend.js'
+import type { Backend } from './backend.js'
+import { BatchRunner } from './batch-runner.js'
 import { ConstraintError, ConstraintFailedError } from './constraint/errors.js'
 import {
   type CompiledConstraint,
@@ -11,7 +12,6 @@ import {
 import { Deadlines } from './deadlines.js'
 import { drawable } from './drawable.js'
 import { checkIntegrity } from './integrity.js'
-import { Interludes } from './interludes.js'
 import type {
   EngineConfig,
   EngineStats,
@@ -22,9 +22,8 @@ import type {
 } from './messages.js'
 import { Outbox } from './outbox.js'
 import { PromptTokenizer } from './prompt.js'
-import { PromptReader, type PromptRow } from './prompt-reader.js'
 import { Scheduler } from './scheduler/scheduler.js'
-import { type Chunk, rowsOf } from './scheduler/step-plan.js'
+import type { Stream } from './scheduler/stream.js'
 import { Statistics } from './statistics.js'
 import type { TierStore } from './tiers/store.js'
 import { TokenDrawer } from './token-drawer.js'
@@ -37,17 +36,8 @@ const TARGET_MS = 100
 const IDLE_FACTOR = 2.5
 /** The accounting is compared with the library's when idle, at most this often, milliseconds. */
 const CHECK_EVERY = 1000
-/**
- * Tokens become text, and are sent, once in so many milliseconds at most: a message wakes the server and its client, which
- * costs a short step a tenth of its time on two cores. First and last tokens do not wait, and none waits while a prompt
- * is taken in.
- */
-const WRITE_EVERY = 10
 /** Milliseconds for writing hot prefixes to disk at a drain. */
 const SPILL_DEADLINE = 20_000
-/** Decodes that the library refuses in a row before the process gives up (its supervisor starts a fresh one). */
-const MOST_REFUSED_DECODES = 3
-
 /** The batch engine: takes requests, runs steps, sends events. One per process; everything happens on one thread. */
 export class Engine {
   readonly scheduler: Scheduler
@@ -62,8 +52,7 @@ export class Engine {
   private readonly outbox: Outbox
   private readonly writer: AnswerWriter
   private readonly drawer: TokenDrawer
-  private readonly reader: PromptReader
-  private readonly interludes: Interludes
+  private readonly runner: BatchRunner
   private constraints: ConstraintService | null = null
   private stopped = false
   /** Something came in since the loop last looked. */
@@ -72,8 +61,6 @@ export class Engine {
   private wake: (() => void) | null = null
   private idleListeners: Array<() => void> = []
   private errands: Array<() => void> = []
-  private refusedDecodes = 0
-  private wroteAt = Number.NEGATIVE_INFINITY
 
   private constructor(
     private readonly backend: Backend,
@@ -98,12 +85,13 @@ export class Engine {
     const isWanted = (request: ActiveRequest) => this.requests.get(request.id) === request
     this.writer = new AnswerWriter(backend, this.outbox, isWanted, request => this.end(request))
     this.drawer = new TokenDrawer(backend, this.writer, this.now)
-    this.reader = new PromptReader(backend, this.outbox)
-    this.interludes = new Interludes({
+    this.runner = new BatchRunner({
       ...{ backend, scheduler: this.scheduler, statistics: this.statistics },
       ...{ drawer: this.drawer, writer: this.writer, outbox: this.outbox },
       choiceOf: stream => this.choices.get(stream),
       onDrawFailed: (choice, error) => this.drawFailed(choice, error),
+      onRefused: (streams, message) => this.failAll(streams, message),
+      onStuck: () => this.giveUpStuck(),
       now: this.now
     })
     if (store) this.scheduler.useTiers(store, () => this.awaken())
@@ -282,77 +270,11 @@ export class Engine {
     this.announceStarts()
     if (!plan) return this.giveUpStuck()
     for (const [at, batch] of plan.batches.entries())
-      if (!(await this.compute(batch, plan.batches.slice(at + 1).flat()))) break
+      if (!(await this.runner.run(batch, plan.batches.slice(at + 1).flat()))) break
     this.leave()
     this.scheduler.tidy()
     this.statistics.publishSometimes(this.scheduler, this.admission)
     if (this.config.checkEveryStep) this.assertIntegrity()
-    return true
-  }
-
-  /**
-   * @param later what the step will compute after this.
-   * @returns false when the rest of the plan no longer holds.
-   */
-  private async compute(chunks: Chunk[], later: Chunk[]): Promise<boolean> {
-    const { batch } = this.backend
-    batch.clear()
-    const outputs: Array<{ choice: Choice; row: number }> = []
-    const read: Array<{ choice: Choice; rows: PromptRow[] }> = []
-    for (const { stream, from, count, output } of chunks) {
-      const rows: PromptRow[] = []
-      if (stream.reads) read.push({ choice: this.choices.get(stream) as Choice, rows })
-      for (let i = 0; i < count; i++) {
-        const position = from + i
-        const last = output && i === count - 1
-        const reads = stream.readsAt(position)
-        const row = batch.add(stream.tokens.at(position), position, stream.sequence, last || reads)
-        if (reads) rows.push({ row, position })
-        if (last) outputs.push({ choice: this.choices.get(stream) as Choice, row })
-      }
-    }
-    const padding = this.scheduler.pad(chunks)
-    const begun = this.now()
-    const interlude = this.interludes.during(chunks, later, padding)
-    const prompt = this.scheduler.promptOf(chunks)
-    const decoding = this.backend.decode({
-      lanes: this.scheduler.mayTakeLanes(chunks),
-      ...(prompt && { prompt }),
-      ...(interlude && { breaks: interlude })
-    })
-    // The last tokens become text while this batch is computed.
-    if (this.writer.waits && (this.writer.urgent || isLong(chunks) || begun - this.wroteAt >= WRITE_EVERY)) {
-      this.wroteAt = begun
-      this.writer.write()
-      this.outbox.flush()
-    }
-    let result: 'ok' | 'full'
-    try {
-      result = await decoding
-      this.refusedDecodes = 0
-    } catch (error) {
-      this.decodeRefused(chunks, error)
-      return false
-    } finally {
-      if (padding > 0) this.scheduler.unpad()
-    }
-    if (result === 'full') {
-      if (!this.scheduler.makeRoom(rowsOf(chunks))) this.giveUpStuck()
-      return false
-    }
-    const ms = this.now() - begun - (interlude?.ms ?? 0)
-    this.scheduler.computed(chunks, ms, padding)
-    this.statistics.stepDone(chunks, ms)
-    if (interlude?.refused) this.decodeRefused(interlude.refused.chunks, interlude.refused.error)
-    for (const { choice, rows } of read) if (!choice.done) this.reader.tell(choice, rows)
-    for (const { choice, row } of outputs) {
-      if (choice.done) continue
-      try {
-        await this.drawer.draw(choice, row)
-      } catch (error) {
-        this.drawFailed(choice, error)
-      }
-    }
     return true
   }
 
@@ -429,14 +351,12 @@ export class Engine {
     return true
   }
 
-  private decodeRefused(chunks: Chunk[], error: unknown): void {
-    const message = error instanceof BackendError ? error.message : String(error)
-    for (const { stream } of chunks) {
+  private failAll(streams: readonly Stream[], message: string): void {
+    for (const stream of streams) {
       const choice = this.choices.get(stream)
       if (choice && this.requests.has(choice.request.id)) this.fail(choice.request, 'engine_error', message)
     }
     this.outbox.flush()
-    if (++this.refusedDecodes >= MOST_REFUSED_DECODES) throw error
   }
 
   private becomeIdle(): void {
@@ -466,9 +386,4 @@ export class Engine {
     this.signalled = true
     this.wake?.()
   }
-}
-
-/** It computes more than next tokens: that can take far longer than tokens should wait. */
-function isLong(chunks: readonly Chunk[]): boolean {
-  return chunks.some(({ count }) => count > 1)
 }
