@@ -21,6 +21,8 @@ const WAITERS_AT = 1
 
 /** Operations of a graph, generously: a layer of a dense model has 18, one of a mixture of experts 40. */
 const OPERATIONS_PER_LAYER = 64
+/** A decode may consist of several graphs. */
+const MOST_GRAPHS = 64
 /** Between two looks whether the decode has stopped, milliseconds. */
 const LOOK_EVERY = 1
 const PROBE_MS = 1000
@@ -70,7 +72,7 @@ export class Breaks {
       watchesExit = true
       // At its end the process waits for its threads, and nobody would give permits any more.
       process.on('exit', () => {
-        for (const breaks of underWay) breaks.#permit()
+        for (const breaks of underWay) for (let i = 0; i < MOST_GRAPHS; i++) breaks.#permit()
       })
     }
     this.#plan = plan

@@ -2,8 +2,9 @@ import koffi from './ffi.js'
 
 type LoadedLibrary = ReturnType<typeof koffi.load>
 
+/** Before its version 2.34 glibc had semaphores in a library of their own. */
 const names: Partial<Record<NodeJS.Platform, string[]>> = {
-  linux: ['libc.so.6', 'libc.so', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'],
+  linux: ['libc.so.6', 'libpthread.so.0', 'libc.so', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'],
   darwin: ['/usr/lib/libSystem.B.dylib'],
   win32: ['ucrtbase.dll', 'msvcrt.dll']
 }
