@@ -36,9 +36,11 @@ function difference(a: Float32Array, b: Float32Array): number {
 
 t.test('chunks of several prompts in turn give the same logits and the same cells', async t => {
   const options = { contextCells: 4096, sequenceIds: IDS + 1 }
-  for (const { rows, bound } of [
-    { rows: 60, bound: 0 },
-    { rows: 200, bound: BOUND }
+  // Once cells have been freed, later ones may lie before earlier ones in the pool, but not in the copy: that rounds.
+  for (const { rows, frees, bound } of [
+    { rows: 60, frees: false, bound: 0 },
+    { rows: 60, frees: true, bound: BOUND },
+    { rows: 200, frees: true, bound: BOUND }
   ]) {
     const [laned, plain] = [await small(t, { ...options, lanes: 4 }), await small(t, options)]
     t.ok((laned.capabilities.promptLaneCells ?? 0) >= 1024)
@@ -50,10 +52,12 @@ t.test('chunks of several prompts in turn give the same logits and the same cell
       seed = (seed * 1103515245 + 12345) % 2147483648
       return seed % below
     }
-    for (let step = 0; step < count(40, 400); step++) {
+    const steps = frees ? count(30, 150) : 60
+    for (let step = 0; step < steps; step++) {
       const sequence = random(3)
       const from = lengths[sequence] as number
       if (from > 1000) {
+        if (!frees) continue
         for (const backend of [laned, plain]) backend.removeRange(sequence, 0, -1)
         lengths[sequence] = 0
         continue
@@ -65,15 +69,15 @@ t.test('chunks of several prompts in turn give the same logits and the same cell
       const logits = await advance(laned, sequence, [from, to], { padding, crowd })
       most = Math.max(most, difference(logits, await advance(plain, sequence, [from, to], { padding })))
       lengths[sequence] = to
-      if (random(5) === 0 && to > 20) {
-        // Not with the cells in order any more: rounding may differ from here on, lengths may not.
+      if (frees && random(5) === 0 && to > 20) {
         for (const backend of [laned, plain]) backend.removeRange(sequence, to - 10, -1)
         lengths[sequence] = to - 10
       }
       t.equal(laned.usedCells(), plain.usedCells())
       for (let id = 0; id < IDS; id++) t.equal(laned.maxPosition(id), plain.maxPosition(id))
     }
-    t.ok(most <= bound, `batches of up to ${rows} rows: largest difference of a logit ${most}`)
+    const what = `${steps} steps of up to ${rows} rows${frees ? ', some freed' : ''}`
+    t.ok(most <= bound, `${what}: largest difference of a logit ${most}`)
   }
 })
 
