@@ -1,14 +1,9 @@
 import type { Choice } from './active-request.js'
-import type { AnswerWriter } from './answer-writer.js'
-import { type Backend, BackendError } from './backend.js'
-import { type Interlude, Interludes } from './interludes.js'
-import type { Outbox } from './outbox.js'
+import { BackendError } from './backend.js'
+import { type Interlude, type InterludeOptions, Interludes } from './interludes.js'
 import { PromptReader, type PromptRow } from './prompt-reader.js'
-import type { Scheduler } from './scheduler/scheduler.js'
 import { type Chunk, rowsOf } from './scheduler/step-plan.js'
 import type { Stream } from './scheduler/stream.js'
-import type { Statistics } from './statistics.js'
-import type { TokenDrawer } from './token-drawer.js'
 
 /**
  * Tokens become text, and are sent, once in so many milliseconds at most: a message wakes the server and its client, which
@@ -19,21 +14,11 @@ const WRITE_EVERY = 10
 /** Decodes that the library refuses in a row before the process gives up (its supervisor starts a fresh one). */
 const MOST_REFUSED_DECODES = 3
 
-export interface BatchRunnerOptions {
-  backend: Backend
-  scheduler: Scheduler
-  statistics: Statistics
-  drawer: TokenDrawer
-  writer: AnswerWriter
-  outbox: Outbox
-  choiceOf: (stream: Stream) => Choice | undefined
-  /** The choice's next token could not be drawn. */
-  onDrawFailed: (choice: Choice, error: unknown) => void
+export interface BatchRunnerOptions extends InterludeOptions {
   /** The backend refused to compute these streams. */
   onRefused: (streams: readonly Stream[], message: string) => void
   /** The pool is full, and there is nothing to evict or preempt. */
   onStuck: () => void
-  now: () => number
 }
 
 /** A row whose logits give a choice's next token. */
@@ -63,7 +48,7 @@ export class BatchRunner {
   /**
    * @param later what the step will compute after this.
    * @returns false when the rest of the plan no longer holds.
-   * @throws what the backend refused with, when that was not the first time.
+   * @throws what the backend refused with, when that was the third time in a row.
    */
   async run(chunks: readonly Chunk[], later: readonly Chunk[]): Promise<boolean> {
     const { scheduler, statistics, now } = this.options

@@ -38,6 +38,7 @@ const IDLE_FACTOR = 2.5
 const CHECK_EVERY = 1000
 /** Milliseconds for writing hot prefixes to disk at a drain. */
 const SPILL_DEADLINE = 20_000
+
 /** The batch engine: takes requests, runs steps, sends events. One per process; everything happens on one thread. */
 export class Engine {
   readonly scheduler: Scheduler

@@ -34,7 +34,8 @@ export class Interludes {
    * @param later what its step computes after it: those streams have to wait for that.
    */
   during(chunks: readonly Chunk[], later: readonly Chunk[], padding: number): Interlude | null {
-    const { scheduler } = this.options
+    const { backend, scheduler } = this.options
+    if (!backend.beside) return null
     const expected = scheduler.expectedMs(chunks, padding)
     if (expected !== null && expected < scheduler.cadence.wait) return null
     const streams = scheduler.besides([...chunks, ...later])

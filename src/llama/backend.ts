@@ -14,7 +14,8 @@ import { cellsInUse, measuredBytesPerCell, type StateSizes } from './accounting.
 import { isIndex, NativeBatch } from './batch.js'
 import { Beside } from './beside.js'
 import { decodeFailure } from './decode-failure.js'
-import { blobBytes, type LanePool, Lanes } from './lanes.js'
+import { blobBytes, LanePool } from './lane-pool.js'
+import { Lanes } from './lanes.js'
 import type { Pointer } from './layout.js'
 import type { Functions } from './library.js'
 import { type BackendOptions, type LoadedModel, loadModel } from './load.js'
@@ -160,16 +161,21 @@ class LlamaBackend implements Backend, SamplerHost {
     this.batch.computed(0)
     // Lanes compute in breaks of others, and have none of their own.
     if (breaks && !inLanes) this.beside?.begin(context, breaks)
-    let code: number
     try {
       const here = !breaks && this.#isShort(length)
       const { struct } = batch
-      code = await (here ? this.#decodeHere(context, struct) : this.#decodeElsewhere(context, struct))
+      const code = await (here ? this.#decodeHere(context, struct) : this.#decodeElsewhere(context, struct))
+      // Before anything is freed: whoever disposed of the backend meanwhile has not waited for this.
+      return this.#decoded(code, length)
     } finally {
       this.beside?.end()
       this.#decoding = false
       this.#freeWhenUnused()
     }
+  }
+
+  /** @throws BackendError when the library refused the batch for another reason than that the pool is full. */
+  #decoded(code: number, length: number): 'ok' | 'full' {
     if (code !== 0) this.#promptLane?.clear()
     if (code === 1 && !this.#rowsIn) return 'full'
     if (code !== 0) throw new BackendError('decode_failed', decodeFailure(code, length))
@@ -353,12 +359,12 @@ function lanePool({
 }: LoadedModel): LanePool {
   const { bytesPerCell, sequenceIds } = capabilities
   const cells = Math.max(lanes?.cells ?? 0, promptLane?.cells ?? 0)
-  return {
+  return new LanePool({
     functions: library.functions,
     context,
     memory,
     scratch: sequenceIds,
     vocabularySize: info.vocabularySize,
     blob: new Uint8Array(cells === 0 ? 0 : blobBytes(cells, bytesPerCell, lanes?.count ?? 0))
-  }
+  })
 }

@@ -1,7 +1,7 @@
 import { BackendError, type NextToken } from '../engine/backend.js'
 import { NativeBatch } from './batch.js'
+import { type CopyLimits, copyCells, type LanePool, WORD } from './lane-pool.js'
 import type { Pointer } from './layout.js'
-import type { Functions } from './library.js'
 
 /** A context with one buffer of cells per sequence, beside the pool. */
 export interface LaneContext {
@@ -13,18 +13,6 @@ export interface LaneContext {
   cells: number
 }
 
-/** The pool that lanes are copies of. */
-export interface LanePool {
-  functions: Functions
-  context: Pointer
-  memory: Pointer
-  /** A sequence id of the pool that nobody else uses. */
-  scratch: number
-  vocabularySize: number
-  /** Room for one saved sequence; touched once, since fresh pages cost more than what is copied into them. */
-  blob: Uint8Array
-}
-
 /** Sequence `sequence` of the pool, continued in lane `index`. */
 interface Lane {
   index: number
@@ -34,36 +22,25 @@ interface Lane {
   length: number
 }
 
-/** What all lanes may take. Models with larger cells spend their time elsewhere. */
-const MOST_BYTES = 256 * 1024 * 1024
-/** Longer sequences stay in the pool; so do all where lanes would be shorter than the least. */
-const MOST_CELLS = 4096
-const LEAST_CELLS = 512
+/**
+ * What all lanes may take together: models with larger cells spend their time elsewhere. Longer sequences stay in the
+ * pool; so do all where lanes would be shorter than the least.
+ */
+const LIMITS: CopyLimits = { mostBytes: 256 * 1024 * 1024, mostCells: 4096, leastCells: 512 }
 
-/** Cells of each of `count` lanes; 0: they would be too short. */
+/** Cells of each of `count` lanes; 0: there are none. */
 export function laneCells(count: number, bytesPerCell: number, longest: number): number {
-  const affordable = Math.floor(MOST_BYTES / bytesPerCell / count)
-  const cells = Math.min(MOST_CELLS, affordable, Math.ceil(longest / 256) * 256)
-  return cells < LEAST_CELLS ? 0 : cells - (cells % 256)
-}
-
-/** Bytes that a saved sequence of so many cells takes, at most, and as many words as there are lanes. */
-export function blobBytes(cells: number, bytesPerCell: number, lanes: number): number {
-  return cells * (bytesPerCell + META_PER_CELL) + lanes * WORD + META
+  return copyCells({ ...LIMITS, mostBytes: LIMITS.mostBytes / count }, bytesPerCell, longest)
 }
 
 /** Bytes that the lanes take. */
 export function laneBytes(count: number, bytesPerCell: number, longest: number): number {
-  return count < 2 ? 0 : count * laneCells(count, bytesPerCell, longest) * bytesPerCell
+  return count * laneCells(count, bytesPerCell, longest) * bytesPerCell
 }
 
 /** Bytes of a saved sequence before its cells: magic, sequence id, number of streams, number of cells. */
 const HEADER = 16
 const STREAMS_AT = 8
-const WORD = 4
-/** Generous: per cell the position, a count and a sequence id; per layer its types and sizes. */
-const META_PER_CELL = 32
-const META = 64 * 1024
 
 /**
  * Running sequences' private copies. In the pool every row of a decode looks at the mask of every cell up to the highest
@@ -201,22 +178,20 @@ export class Lanes {
 
   /** Copies a sequence of the pool, of `length` tokens, into a lane. False: there is none for it. */
   #join(sequence: number, length: number, wanted: ReadonlySet<number>): boolean {
-    const { functions: f, context, memory } = this.#pool
-    if (f.llama_memory_seq_pos_min(memory, sequence) !== 0) return false
-    if (f.llama_memory_seq_pos_max(memory, sequence) !== length - 1) return false
+    const { functions: f, blob } = this.#pool
+    const { context, memory, count } = this.#lanes
+    if (!this.#pool.holds(sequence, length)) return false
     const index = this.#freeLane(wanted)
     if (index < 0) return false
-    const bytes = Number(
-      f.llama_state_seq_get_data(context, this.#pool.blob, this.#pool.blob.length, sequence)
-    )
-    const padded = bytes + (this.#lanes.count - 1) * WORD
-    if (bytes < HEADER || padded > this.#pool.blob.length) return this.#giveUp()
+    const bytes = this.#pool.save(sequence)
+    const padded = bytes + (count - 1) * WORD
+    if (bytes < HEADER || padded > blob.length) return this.#giveUp()
     // The cells are told as the first stream's; all further ones have none.
-    new DataView(this.#pool.blob.buffer).setUint32(STREAMS_AT, this.#lanes.count, true)
-    this.#pool.blob.fill(0, bytes, padded)
-    const read = Number(f.llama_state_seq_set_data(this.context, this.#pool.blob, padded, index))
-    if (read === 0 || f.llama_memory_seq_pos_max(this.#lanes.memory, index) !== length - 1) {
-      f.llama_memory_seq_rm(this.#lanes.memory, index, -1, -1)
+    new DataView(blob.buffer).setUint32(STREAMS_AT, count, true)
+    blob.fill(0, bytes, padded)
+    const read = Number(f.llama_state_seq_set_data(context, blob, padded, index))
+    if (read === 0 || f.llama_memory_seq_pos_max(memory, index) !== length - 1) {
+      f.llama_memory_seq_rm(memory, index, -1, -1)
       return this.#giveUp()
     }
     const lane = { index, sequence, from: length, length }
@@ -242,39 +217,30 @@ export class Lanes {
 
   /** @throws BackendError when the pool does not take them: its accounting has room for them. */
   #writeBack({ index, sequence, from, length }: Lane): void {
-    const { functions: f, context, memory, scratch } = this.#pool
-    f.llama_memory_seq_rm(this.#lanes.memory, index, 0, from)
-    const bytes = Number(
-      f.llama_state_seq_get_data(this.context, this.#pool.blob, this.#pool.blob.length, index)
-    )
-    const others = (this.#lanes.count - 1) * WORD
+    const { functions: f, blob } = this.#pool
+    const { context, memory, count } = this.#lanes
+    f.llama_memory_seq_rm(memory, index, 0, from)
+    const bytes = this.#pool.save(index, context)
+    const others = (count - 1) * WORD
     // As many empty streams stand before the cells as lanes: the header moves up to them.
     const start = index * WORD
-    this.#pool.blob.copyWithin(start, 0, STREAMS_AT)
-    new DataView(this.#pool.blob.buffer).setUint32(start + STREAMS_AT, 1, true)
-    const blob = this.#pool.blob.subarray(start, start + bytes - others)
-    const read = bytes > others ? Number(f.llama_state_seq_set_data(context, blob, blob.length, scratch)) : 0
-    if (read === 0 || f.llama_memory_seq_pos_max(memory, scratch) !== length - 1) {
+    blob.copyWithin(start, 0, STREAMS_AT)
+    new DataView(blob.buffer).setUint32(start + STREAMS_AT, 1, true)
+    const saved = blob.subarray(start, start + Math.max(0, bytes - others))
+    if (!this.#pool.take(saved, sequence, from, length))
       throw new BackendError('decode_failed', `the pool did not take positions ${from}..${length} back`)
-    }
-    f.llama_memory_seq_cp(memory, scratch, sequence, from, length)
-    f.llama_memory_seq_rm(memory, scratch, -1, -1)
   }
 
   /** Sequences in the highest lanes move into free lower ones. */
   #closeGaps(wanted: ReadonlySet<number>): void {
-    const { functions: f } = this.#pool
+    const { functions: f, blob } = this.#pool
     const { context, memory } = this.#lanes
     for (;;) {
       const free = this.#byIndex.indexOf(undefined)
       const last = this.#byIndex.findLast(lane => lane && wanted.has(lane.sequence))
       if (!last || free < 0 || free > last.index) return
-      const bytes = Number(
-        f.llama_state_seq_get_data(context, this.#pool.blob, this.#pool.blob.length, last.index)
-      )
-      const read = Number(
-        f.llama_state_seq_set_data(context, this.#pool.blob.subarray(0, bytes), bytes, free)
-      )
+      const bytes = this.#pool.save(last.index, context)
+      const read = Number(f.llama_state_seq_set_data(context, blob.subarray(0, bytes), bytes, free))
       // Rows with a gap between them are computed all the same, only in two parts.
       if (read === 0) return
       f.llama_memory_seq_rm(memory, last.index, -1, -1)

@@ -98,15 +98,16 @@ async function loadNext(
       const info = describe(library, model, options, files, device)
       const capabilities = capabilitiesOf(f, model, context, options, bytes, info)
       const copiesWhole = wholeCopyArchitectures.has(info.architecture)
-      const lanes = await createLanes(library, model, options, capabilities, info, copiesWhole)
-      if (lanes.lanes) capabilities.laneCells = lanes.lanes.cells
-      if (lanes.promptLane) capabilities.promptLaneCells = lanes.promptLane.cells
-      // One id of the pool is what passes between it and the lanes.
-      if (lanes.lanes || lanes.promptLane) capabilities.sequenceIds--
-      const breaks = lanes.lanes && (await Breaks.create(f, f.llama_model_n_layer(model)))
+      const copies = await createLanes(library, model, options, capabilities, info, copiesWhole)
+      const { lanes, promptLane } = copies
+      if (lanes) capabilities.laneCells = lanes.cells
+      if (promptLane) capabilities.promptLaneCells = promptLane.cells
+      // One id of the pool is what passes between it and the copies.
+      if (lanes || promptLane) capabilities.sequenceIds--
+      const breaks = lanes && (await Breaks.create(f, f.llama_model_n_layer(model)))
       return {
         ...{ library, model, context, memory, vocab, info, capabilities, copiesWhole },
-        ...{ ...lanes, breaks, threads: options.threads }
+        ...{ lanes, promptLane, breaks, threads: options.threads }
       }
     } catch (error) {
       f.llama_model_free(model)

@@ -23,11 +23,11 @@ export class LogitsViews {
     const address = this.functions.llama_get_logits(context)
     if (address === null) throw new BackendError('decode_failed', 'there are no logits')
     let known = this.#views.get(context)
-    if (known?.address !== address) {
+    if (!known || known.address !== address) {
       known = { address, rows: this.#view(address, most) }
       this.#views.set(context, known)
     }
-    return known!.rows[index] as Float32Array
+    return known.rows[index] as Float32Array
   }
 
   /** One view over all rows: a view counts as much external memory as it spans. */

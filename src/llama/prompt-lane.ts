@@ -1,5 +1,5 @@
 import { NativeBatch } from './batch.js'
-import type { LanePool } from './lanes.js'
+import { type CopyLimits, copyCells, type LanePool } from './lane-pool.js'
 import type { Pointer } from './layout.js'
 
 /** A context for one sequence at a time, beside the pool. */
@@ -9,15 +9,12 @@ export interface PromptLaneContext {
   cells: number
 }
 
-/** What its cells may take, and how many tokens it is for. */
-const MOST_BYTES = 64 * 1024 * 1024
-const MOST_CELLS = 8192
-const LEAST_CELLS = 1024
+/** Of the lane, and so of the prompts it is for. */
+const LIMITS: CopyLimits = { mostBytes: 64 * 1024 * 1024, mostCells: 8192, leastCells: 1024 }
 
-/** Cells of the lane; 0: they would be too few. */
+/** Cells of the lane; 0: there is none. */
 export function promptLaneCells(bytesPerCell: number, longest: number): number {
-  const cells = Math.min(MOST_CELLS, Math.floor(MOST_BYTES / bytesPerCell), Math.ceil(longest / 256) * 256)
-  return cells < LEAST_CELLS ? 0 : cells - (cells % 256)
+  return copyCells(LIMITS, bytesPerCell, longest)
 }
 
 /** Bytes that the lane takes. @param fixed what a context takes besides its cells. */
@@ -75,12 +72,11 @@ export class PromptLane {
     const own = rows.filter(row => row.sequence === sequence)
     const from = own[0]?.position ?? 0
     const end = from + own.length
-    const copies = this.#sequence === sequence && this.#length === from ? 0 : from
+    const resident = this.#sequence === sequence && this.#length === from
+    const copies = resident ? 0 : from
     if (end + rows.length > this.lane.cells || rows.filter(row => row.output).length > 1) return null
     if (own.length * others < WORTH * (copies + own.length)) return null
-    if (copies > 0 || from === 0) {
-      if (!this.#load(sequence, from)) return null
-    }
+    if (!resident && !this.#load(sequence, from)) return null
     this.#from = from
     this.#length = end
     this.#batch.clear()
@@ -94,17 +90,14 @@ export class PromptLane {
    * @returns false when it has no room: then nothing has changed there.
    */
   computed(): boolean {
-    const { functions: f, context, memory, scratch, blob } = this.pool
-    const { context: own, memory: ownMemory } = this.lane
-    f.llama_memory_seq_rm(ownMemory, PADDING, -1, -1)
-    f.llama_memory_seq_cp(ownMemory, COPY, PASSING, this.#from, this.#length)
-    const bytes = Number(f.llama_state_seq_get_data(own, blob, blob.length, PASSING))
-    f.llama_memory_seq_rm(ownMemory, PASSING, -1, -1)
-    const read = bytes === 0 ? 0 : Number(f.llama_state_seq_set_data(context, blob, bytes, scratch))
-    const taken = read > 0 && f.llama_memory_seq_pos_max(memory, scratch) === this.#length - 1
-    if (taken) f.llama_memory_seq_cp(memory, scratch, this.#sequence, this.#from, this.#length)
-    else this.clear()
-    f.llama_memory_seq_rm(memory, scratch, -1, -1)
+    const { functions: f, blob } = this.pool
+    const { context, memory } = this.lane
+    f.llama_memory_seq_rm(memory, PADDING, -1, -1)
+    f.llama_memory_seq_cp(memory, COPY, PASSING, this.#from, this.#length)
+    const bytes = this.pool.save(PASSING, context)
+    f.llama_memory_seq_rm(memory, PASSING, -1, -1)
+    const taken = this.pool.take(blob.subarray(0, bytes), this.#sequence, this.#from, this.#length)
+    if (!taken) this.clear()
     return taken
   }
 
@@ -128,11 +121,10 @@ export class PromptLane {
   /** Copies the first `length` tokens of the pool's sequence, which is as long. */
   #load(sequence: number, length: number): boolean {
     this.clear()
-    const { functions: f, context, memory, blob } = this.pool
     if (length > 0) {
-      if (f.llama_memory_seq_pos_min(memory, sequence) !== 0) return false
-      if (f.llama_memory_seq_pos_max(memory, sequence) !== length - 1) return false
-      const bytes = Number(f.llama_state_seq_get_data(context, blob, blob.length, sequence))
+      const { functions: f, blob } = this.pool
+      if (!this.pool.holds(sequence, length)) return false
+      const bytes = this.pool.save(sequence)
       const read = bytes === 0 ? 0 : Number(f.llama_state_seq_set_data(this.context, blob, bytes, COPY))
       if (read === 0) return false
     }

@@ -2,7 +2,8 @@
 import t from 'tap'
 import type { Backend } from '../../src/engine/backend.js'
 import { NativeBatch } from '../../src/llama/batch.js'
-import { Lanes, laneCells } from '../../src/llama/lanes.js'
+import { LanePool } from '../../src/llama/lane-pool.js'
+import { Lanes, laneBytes, laneCells } from '../../src/llama/lanes.js'
 import type { Functions } from '../../src/llama/library.js'
 import { count } from '../support/counts.js'
 import { feed, small, tiny } from './support/backends.js'
@@ -176,6 +177,7 @@ t.test('only models of attention layers have lanes, and only where they are long
   t.equal((await tiny(t, 'mamba', { lanes: 4 })).capabilities.laneCells, undefined)
   t.equal((await small(t, { lanes: 1 })).capabilities.laneCells, undefined)
   t.equal(laneCells(16, 4096, 32768), 4096)
+  t.equal(laneBytes(16, 4096, 32768), 16 * 4096 * 4096)
   t.equal(laneCells(16, 4096, 600), 768)
   t.equal(laneCells(16, 128 * 1024, 32768), 0, 'a model with 128 KiB a cell')
   t.equal(laneCells(4, 24 * 1024, 2048), 2048)
@@ -192,17 +194,15 @@ t.test('a library that does not hand sequences over is asked once', async t => {
     },
     llama_free: () => {}
   }
-  const lanes = new Lanes(
-    {
-      functions: functions as unknown as Functions,
-      context: null,
-      memory: null,
-      scratch: 9,
-      vocabularySize: 10,
-      blob: new Uint8Array(8)
-    },
-    { context: null, memory: null, count: 2, cells: 512 }
-  )
+  const pool = new LanePool({
+    functions: functions as unknown as Functions,
+    context: null,
+    memory: null,
+    scratch: 9,
+    vocabularySize: 10,
+    blob: new Uint8Array(8)
+  })
+  const lanes = new Lanes(pool, { context: null, memory: null, count: 2, cells: 512 })
   const batch = new NativeBatch({ rows: 4, outputs: 4, sequenceIds: 8, vocabularySize: 10, positions: 100 })
   t.teardown(() => {
     lanes.free()

@@ -207,9 +207,10 @@ export class Scheduler {
 
   /** These are next tokens of several running streams, which a backend may compute apart from the pool. */
   mayTakeLanes(chunks: readonly Chunk[]): boolean {
+    if (this.running.length < 2) return false
+    if (!chunks.every(({ stream, output }) => output && stream.decoding && !stream.reproducible)) return false
     const together = this.running.reduce((cells, stream) => cells + stream.computed, 0)
-    if (this.running.length < 2 || mostlyShared(together, this.usedCells)) return false
-    return chunks.every(({ stream, output }) => output && stream.decoding && !stream.reproducible)
+    return !mostlyShared(together, this.usedCells)
   }
 
   /** What a backend should know of a batch that continues one prompt (`DecodeOptions.prompt`). */
@@ -229,7 +230,7 @@ export class Scheduler {
   }
 
   isBeside(stream: Stream): boolean {
-    return !stream.paused && this.composer.isBeside(stream)
+    return this.composer.isBeside(stream)
   }
 
   /** In which batches these streams' next tokens are best computed. */

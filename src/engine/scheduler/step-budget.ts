@@ -52,8 +52,8 @@ export class StepBudget {
     while (rows < room) {
       const more = Math.min(room, rows + CHUNK_ROWS)
       const predicted = this.predict(decode, { rows: more, depth: more * (promptDepth + more / 2) }, apart)
-      // Nothing known yet: begin small where someone is waiting for the next token.
       const most = rows < rest && more >= rest ? target * SLACK : target
+      // Nothing known yet: begin small where someone is waiting for the next token.
       if (predicted === null ? decode.rows > 0 : predicted > most) break
       rows = more
     }

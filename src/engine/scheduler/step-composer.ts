@@ -108,8 +108,8 @@ export class StepComposer {
 
   /** Its next token needs no batch of its own: it can be computed in breaks of the prompts' (interludes.ts). */
   isBeside(stream: Stream): boolean {
-    const { decoding, reproducible, sequence, computed } = stream
-    if (!decoding || reproducible) return false
+    const { decoding, paused, reproducible, sequence, computed } = stream
+    if (!decoding || paused || reproducible) return false
     return this.backend.beside?.takes(sequence, computed) ?? false
   }
 

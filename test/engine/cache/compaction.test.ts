@@ -75,10 +75,9 @@ t.test('a step beside idle cells soon costs what it costs in an empty pool', asy
     const harness = await EngineHarness.start(backend, config, store)
     const alone = (await spans(harness, 1, 20)).at(-1)!
     await harness.guard(harness.run(request(tokens(idle, 2), { maxTokens: 1 })))
+    t.ok(backend.span >= idle, `${backend.span} cells before the stream begins`)
     const seen = await spans(harness, 3, 400)
     t.ok(alone < 100, `${alone} cells in an empty pool`)
-    // Some have left already where the machine is slow.
-    t.ok(seen[0]! > 2000, `${seen[0]} cells as the stream begins`)
     const last = seen.at(-1)!
     // 256 idle cells may stay, and its own 440.
     if (tiers)
