@@ -90,16 +90,19 @@ async function loadNext(
   const f = library.functions
   return library.log.capture(async lines => {
     const model = await loadWeights(library, options, header, files, device, lines, onProgress)
+    const contexts: Pointer[] = []
     try {
       const vocab = f.llama_model_get_vocab(model)
       refuseOtherModels(f, model, vocab, options.model)
       const context = await createContext(library, model, options, header, bytes, lines)
+      contexts.push(context)
       const memory = f.llama_get_memory(context)
       const info = describe(library, model, options, files, device)
       const capabilities = capabilitiesOf(f, model, context, options, bytes, info)
       const copiesWhole = wholeCopyArchitectures.has(info.architecture)
       const copies = await createLanes(library, model, options, capabilities, info, copiesWhole)
       const { lanes, promptLane } = copies
+      for (const copy of [lanes, promptLane]) if (copy) contexts.push(copy.context)
       if (lanes) capabilities.laneCells = lanes.cells
       if (promptLane) capabilities.promptLaneCells = promptLane.cells
       // One id of the pool is what passes between it and the copies.
@@ -110,6 +113,7 @@ async function loadNext(
         ...{ lanes, promptLane, breaks, threads: options.threads }
       }
     } catch (error) {
+      for (const context of contexts) f.llama_free(context)
       f.llama_model_free(model)
       throw error
     }

@@ -62,8 +62,12 @@ function firstOfEachTenant(indices: readonly number[], streams: readonly Stream[
   })
 }
 
-/** Fewer tokens than this are computed again rather than waited for. */
+/**
+ * Fewer tokens than this are computed again rather than waited for, unless they are the end of a long common prefix:
+ * its other followers would each compute them too.
+ */
 const WORTH_WAITING = 32
+const LONG_PREFIX = 256
 
 /**
  * A stream that is just now computing a prefix which `stream` needs, longer than what the cache has: better to wait
@@ -89,7 +93,8 @@ export function leaderFor(
     // Where state exists at boundaries only, the leader leaves nothing behind in between.
     const reach = common
     if (leader.boundaries) common = leader.boundaries.findLast(boundary => boundary <= reach) ?? 0
-    if (common - cached >= WORTH_WAITING && common > leader.computed) return leader
+    const missing = common - cached
+    if (common > leader.computed && missing >= (common >= LONG_PREFIX ? 1 : WORTH_WAITING)) return leader
   }
   return null
 }

@@ -71,7 +71,10 @@ t.test('a stream waits for another that is computing what it needs, and only the
   const leader = stream(500)
   const same = stream(300)
   t.equal(leaderFor(same, [leader], 0, 299, new Map()), leader)
-  t.equal(leaderFor(same, [leader], 290, 299, new Map()), null, 'nearly all is cached')
+  leader.computed = 290
+  t.equal(leaderFor(same, [leader], 290, 299, new Map()), leader, 'its other followers need the rest as well')
+  const [brief, other] = [stream(200), stream(100)]
+  t.equal(leaderFor(other, [brief], 90, 99, new Map()), null, 'nearly all of a short prefix is cached')
   leader.computed = 299
   t.equal(leaderFor(same, [leader], 0, 299, new Map()), null, 'the leader is past it')
   t.equal(leaderFor(stream(300, { salt: 'other' }), [stream(500)], 0, 299, new Map()), null, 'another tenant')
