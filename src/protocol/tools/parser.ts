@@ -63,9 +63,10 @@ class TagParser implements AnswerParser {
       this.leaveSection(shown === '' ? '' : shown + this.pending)
     }
     this.calls.breakOff(cut)
-    // Thinking that was cut off after nothing but blanks is not an empty answer.
-    if (this.mode === 'thinking') this.reasoning.flush()
-    this.content.flush()
+    // Nothing but blanks, as far as it was cut off, is not an empty answer.
+    const blanksCount = cut && this.calls.count === 0
+    if (this.mode === 'thinking') this.reasoning.flush(blanksCount)
+    else this.content.flush(blanksCount)
     return this.out.splice(0)
   }
 

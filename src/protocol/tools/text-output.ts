@@ -45,9 +45,12 @@ export class TextOutput {
     this.trimStart = trimNext
   }
 
-  /** The answer is over: blanks at its end are the model's, and so are blanks that are all there is. */
-  flush(): void {
-    if (this.blanks !== '' && !(this.trimStart && this.marked))
+  /**
+   * The answer is over: blanks at its end are the model's, and so are blanks that are all there is.
+   * @param cut before the model had done: it may have spent all its tokens on blanks behind a marker.
+   */
+  flush(cut = false): void {
+    if (this.blanks !== '' && (cut || !(this.trimStart && this.marked)))
       this.out.push({ type: this.type, text: this.blanks })
     this.blanks = ''
   }

@@ -332,6 +332,22 @@ t.test('tags: cut off, texts as far as they came; ended by the model, closed', a
   t.same(events(true, `${begun}<parameter=n>\n12`), ['{"n": 12', false])
 })
 
+t.test('cut off when all was blanks and markers: told, unless a call was', async t => {
+  const events = (cut: boolean, text: string) => {
+    const parser = createAnswerParser({ format: 'hermes', thinking: think })
+    return [...parser.push(text), ...parser.end(cut)].filter(({ type }) => /content|reasoning/.test(type))
+  }
+  const blanks = '\n'.repeat(9)
+  t.same(events(true, `<think>\n\n</think>${blanks}`), [{ type: 'content', text: blanks }])
+  t.same(events(false, `<think>\n\n</think>${blanks}`), [], 'it ended by itself: there is no answer')
+  t.same(events(true, '<think></think><think>\n\n'), [{ type: 'reasoning', text: '\n\n' }])
+  t.same(events(true, '<tool_call>{"name":"x","arguments":{}}</tool_call>\n\n'), [])
+  t.same(events(true, '<think>a</think>\n\nb'), [
+    { type: 'reasoning', text: 'a' },
+    { type: 'content', text: 'b' }
+  ])
+})
+
 t.test('ids have the length that a template insists on', async t => {
   const ids = (format: 'mistral' | 'hermes', text: string) =>
     createAnswerParser({ format, thinking: null })
