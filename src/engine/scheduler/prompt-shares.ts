@@ -85,6 +85,8 @@ export function leaderFor(
 ): Stream | null {
   for (const leader of running) {
     if (leader.salt !== stream.salt || !leader.cachePrompt || leader.computed >= leader.promptLength) continue
+    // Its client takes no data: who knows when it goes on.
+    if (leader.paused) continue
     let common = lengths.get(leader)
     if (common === undefined) {
       common = commonPrefix(leader.tokens, stream.tokens, Math.min(limit, leader.promptLength))

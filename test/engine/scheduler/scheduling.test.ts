@@ -71,6 +71,9 @@ t.test('a stream waits for another that is computing what it needs, and only the
   const leader = stream(500)
   const same = stream(300)
   t.equal(leaderFor(same, [leader], 0, 299, new Map()), leader)
+  leader.paused = true
+  t.equal(leaderFor(same, [leader], 0, 299, new Map()), null, 'the leader is held up by its client')
+  leader.paused = false
   leader.computed = 290
   t.equal(leaderFor(same, [leader], 290, 299, new Map()), leader, 'its other followers need the rest as well')
   const [brief, other] = [stream(200), stream(100)]
