@@ -77,13 +77,16 @@ export class StepComposer {
     const room = Math.min(mostRows, free)
     const running = streams.filter(stream => stream.decoding).slice(0, Math.max(0, room))
     const waiting = streams.filter(stream => !stream.decoding)
-    if (waiting.length === 0) {
-      this.cadence.given()
-      return this.decodeBatches(running)
-    }
     const decodes = running.flatMap(stream => chunkOf(stream, 1))
     const shape = shapeOf(decodes)
-    const apart = this.decodesApart(shape, used)
+    const shared = mostlyShared(shape.depth, used)
+    // What they have in common is read once for all rows of a batch, and once for each row that has one of its own.
+    const together = shared && this.onCpu && shape.depth >= shape.rows * SHALLOW
+    if (waiting.length === 0) {
+      this.cadence.given()
+      return together ? [decodes] : this.decodeBatches(running)
+    }
+    const apart = this.onCpu && !together && this.decodesApart(shape, shared)
     const depth = Math.max(...waiting.map(stream => stream.computed))
     const steady = apart && running.every(stream => this.isBeside(stream))
     const rest = Math.min(...waiting.map(stream => stream.behind))
@@ -127,16 +130,19 @@ export class StepComposer {
     return [short, long].flatMap(group => this.split.divide(group))
   }
 
+  private get onCpu(): boolean {
+    return this.backend.info.device === 'CPU'
+  }
+
   /**
    * On a CPU prompt rows go over tiles of cells, and skip a tile that none of 64 rows looks at; rows of other streams
    * among them make every tile count. Running streams that are not deep then have a decode of their own in each step;
-   * deep ones gain more from the tiles (docs/performance.md), unless they are so few that
-   * their tokens had better not come a prompt's part later.
+   * deep ones gain more from the tiles (docs/performance.md), unless they are so few that their tokens had better not
+   * come a prompt's part later.
    */
-  private decodesApart({ rows, depth }: StepShape, used: number): boolean {
+  private decodesApart({ rows, depth }: StepShape, shared: boolean): boolean {
     const { laneCells = 0 } = this.backend.capabilities
-    const shallow = rows * Math.max(SHALLOW, mostlyShared(depth, used) ? 0 : laneCells)
-    return this.backend.info.device === 'CPU' && depth < Math.max(shallow, LITTLE)
+    return depth < Math.max(rows * Math.max(SHALLOW, shared ? 0 : laneCells), LITTLE)
   }
 }
 

@@ -192,6 +192,32 @@ t.test('prompts among many cells of others have a batch each', t => {
   t.end()
 })
 
+t.test('streams below one deep prefix are decoded together, and with prompts', t => {
+  const sizes = (device: string, length: number, used: number, prompt = 0) => {
+    // One row a batch would be fastest near the beginning.
+    const smallDecodeMs = [1, 5, 6, 7, 8]
+    const backend = new SimulatedBackend({ cells: 32768, batchRows: 512, device, smallDecodeMs })
+    const budget = new StepBudget({ batchRows: 512, targetMs: 100, idleTargetMs: 250 })
+    const shapes = new ReproducibleShapes(512, 0)
+    const composer = new StepComposer(backend, budget, shapes, new Cadence(100, () => 0))
+    const running = Array.from({ length: 4 }, () => stream(length))
+    for (const each of running) {
+      each.tokens.push(1)
+      each.computed = length
+    }
+    const waiting = prompt > 0 ? [stream(prompt)] : []
+    const batches = composer.compose([...running, ...waiting], 4000, used)
+    return batches.map(batch => batch.reduce((rows, { count }) => rows + count, 0))
+  }
+  t.same(sizes('CPU', 2100, 2400), [4])
+  t.same(sizes('CPU', 2100, 8400), [1, 1, 1, 1], 'each has its own')
+  t.same(sizes('CPU', 300, 400), [1, 1, 1, 1], 'the prefix is short')
+  t.same(sizes('CPU', 2100, 2400, 500), [64], '60 rows of a prompt beside them')
+  t.same(sizes('CPU', 2100, 8400, 500), [1, 1, 1, 1, 64])
+  t.same(sizes('CPU', 300, 400, 500), [1, 1, 1, 1, 64])
+  t.end()
+})
+
 t.test('reproducible chunks are cut at absolute positions, the last prompt token alone', t => {
   const shapes = new ReproducibleShapes(512, 0)
   const cold = stream(100, { reproducible: true })
