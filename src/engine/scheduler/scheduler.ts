@@ -224,7 +224,6 @@ export class Scheduler {
 
   /** Running streams other than these whose next tokens can be computed in breaks of a decode. */
   besides(chunks: readonly Chunk[]): Stream[] {
-    if (!this.backend.beside) return []
     const others = new Set(chunks.map(({ stream }) => stream))
     return this.running.filter(stream => !others.has(stream) && this.isBeside(stream))
   }
@@ -235,7 +234,7 @@ export class Scheduler {
 
   /** In which batches these streams' next tokens are best computed. */
   besideBatches(streams: readonly Stream[]): Chunk[][] {
-    return this.composer.decodeBatches(streams)
+    return this.composer.besideBatches(streams)
   }
 
   /** The next tokens of these chunks are in the cells now, beside a decode that is still running. */

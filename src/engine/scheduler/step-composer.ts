@@ -79,14 +79,14 @@ export class StepComposer {
     const waiting = streams.filter(stream => !stream.decoding)
     const decodes = running.flatMap(stream => chunkOf(stream, 1))
     const shape = shapeOf(decodes)
-    const shared = mostlyShared(shape.depth, used)
     // What they have in common is read once for all rows of a batch, and once for each row that has one of its own.
-    const together = shared && this.onCpu && shape.depth >= shape.rows * SHALLOW
+    const deep = shape.depth >= shape.rows * SHALLOW
+    const together = this.onCpu && deep && mostlyShared(shape.depth, used)
     if (waiting.length === 0) {
       this.cadence.given()
-      return together ? [decodes] : this.decodeBatches(running)
+      return together ? [decodes] : this.decodeBatches(decodes)
     }
-    const apart = this.onCpu && !together && this.decodesApart(shape, shared)
+    const apart = this.onCpu && !together && this.decodesApart(shape)
     const depth = Math.max(...waiting.map(stream => stream.computed))
     const steady = apart && running.every(stream => this.isBeside(stream))
     const rest = Math.min(...waiting.map(stream => stream.behind))
@@ -98,7 +98,7 @@ export class StepComposer {
       return this.promptBatches(prompts, used)
     this.cadence.given()
     if (!apart) return [[...decodes, ...prompts]]
-    return [...this.decodeBatches(running), ...this.promptBatches(prompts, used)]
+    return [...this.decodeBatches(decodes), ...this.promptBatches(prompts, used)]
   }
 
   /** Prompts that gain much from a backend's prompt lane have a batch each. */
@@ -116,13 +116,14 @@ export class StepComposer {
     return this.backend.beside?.takes(sequence, computed) ?? false
   }
 
-  /**
-   * The next tokens of these streams. A few that have outgrown the backend's lanes should not keep the others out of
-   * them.
-   */
-  decodeBatches(streams: readonly Stream[]): Chunk[][] {
+  /** In which batches these streams' next tokens are best computed beside a decode. */
+  besideBatches(streams: readonly Stream[]): Chunk[][] {
+    return this.decodeBatches(streams.flatMap(stream => chunkOf(stream, 1)))
+  }
+
+  /** Next tokens. A few streams that have outgrown the backend's lanes should not keep the others out of them. */
+  private decodeBatches(decodes: readonly Chunk[]): Chunk[][] {
     const { laneCells } = this.backend.capabilities
-    const decodes = streams.flatMap(stream => chunkOf(stream, 1))
     if (laneCells === undefined) return this.split.divide(decodes)
     const short = decodes.filter(({ from }) => from < laneCells)
     const long = decodes.filter(({ from }) => from >= laneCells)
@@ -140,9 +141,9 @@ export class StepComposer {
    * deep ones gain more from the tiles (docs/performance.md), unless they are so few that their tokens had better not
    * come a prompt's part later.
    */
-  private decodesApart({ rows, depth }: StepShape, shared: boolean): boolean {
+  private decodesApart({ rows, depth }: StepShape): boolean {
     const { laneCells = 0 } = this.backend.capabilities
-    return depth < Math.max(rows * Math.max(SHALLOW, shared ? 0 : laneCells), LITTLE)
+    return depth < Math.max(rows * Math.max(SHALLOW, laneCells), LITTLE)
   }
 }
 

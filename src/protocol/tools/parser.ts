@@ -64,9 +64,9 @@ class TagParser implements AnswerParser {
     }
     this.calls.breakOff(cut)
     // Nothing but blanks, as far as it was cut off, is not an empty answer.
-    const blanksCount = cut && this.calls.count === 0
-    if (this.mode === 'thinking') this.reasoning.flush(blanksCount)
-    else this.content.flush(blanksCount)
+    const tellBlanks = cut && this.calls.count === 0
+    if (this.mode === 'thinking') this.reasoning.flush(tellBlanks)
+    else this.content.flush(tellBlanks)
     return this.out.splice(0)
   }
 
