@@ -1,9 +1,8 @@
 /** Next tokens computed in breaks of a prompt's decode, against the same computed one after the other. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import t from 'tap'
 import type { Backend, DecodeBreaks } from '../../src/engine/backend.js'
-import { feed, small, smallModel, someTokens } from './support/backends.js'
+import { feed, small, someTokens } from './support/backends.js'
+import { decodingProcess } from './support/decoding-process.js'
 
 const skip = process.platform !== 'linux' && 'breaks need a C library of Linux'
 /** As between any two shapes (test/engine/oracle.test.ts). */
@@ -135,23 +134,14 @@ t.test('no lanes, no breaks', async t => {
 })
 
 t.test('a process that ends in the middle of a decode ends', { skip }, async t => {
-  const backend = new URL('../../src/llama/backend.js', import.meta.url)
-  const support = new URL('./support/backends.js', import.meta.url)
   for (const [end, code] of [
     ['process.exit(7)', 7],
     ['setTimeout(() => { throw new Error() })', 1],
     ['backend.dispose()', 0]
   ] as const) {
-    const program = `
-      import { loadBackend } from '${backend}'
-      import { plainOptions } from '${support}'
-      const backend = await loadBackend({ ...plainOptions, model: '${smallModel}', contextCells: 4096, lanes: 4 })
-      for (let at = 0; at < 512; at++) backend.batch.add(100 + at, at, 0, at === 511)
-      backend.decode({ breaks: { after: 2, take: () => { ${end}; return 1 } } }).catch(() => {})`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' })
-    const patience = setTimeout(() => child.kill('SIGKILL'), 60_000)
-    const [exit] = await once(child, 'exit')
-    clearTimeout(patience)
+    const exit = await decodingProcess(
+      `backend.decode({ breaks: { after: 2, take: () => { ${end}; return 1 } } }).catch(() => {})`
+    )
     t.equal(exit, code, end)
   }
 })

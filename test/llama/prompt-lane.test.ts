@@ -1,11 +1,10 @@
 /** Prompts computed on a copy of their own, against the same backend without: nothing may differ from above. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import t from 'tap'
 import type { Backend } from '../../src/engine/backend.js'
 import { promptLaneCells } from '../../src/llama/prompt-lane.js'
 import { count } from '../support/counts.js'
-import { small, smallModel, someTokens, tiny } from './support/backends.js'
+import { small, someTokens, tiny } from './support/backends.js'
+import { decodingProcess } from './support/decoding-process.js'
 
 const IDS = 6
 /** More than any prompt here: the lane is taken whenever it can be. */
@@ -122,22 +121,13 @@ t.test('a full pool is told, and nothing has changed', async t => {
 })
 
 t.test('disposed of in the middle of a decode: it ends, and touches nothing that is freed', async t => {
-  const backend = new URL('../../src/llama/backend.js', import.meta.url)
-  const support = new URL('./support/backends.js', import.meta.url)
-  const program = `
-    import { loadBackend } from '${backend}'
-    import { plainOptions } from '${support}'
-    const backend = await loadBackend({ ...plainOptions, model: '${smallModel}', contextCells: 4096, lanes: 4 })
-    for (let at = 0; at < 512; at++) backend.batch.add(100 + at, at, 0, at === 511)
+  const body = `
     const decoding = backend.decode({ prompt: { sequence: 0, others: ${CROWD} } })
     backend.dispose()
     if ((await decoding) !== 'ok') process.exit(1)`
   // glibc overwrites what is freed, and maps nothing: so nothing is left of it.
-  const env = { ...process.env, MALLOC_PERTURB_: '165', MALLOC_MMAP_THRESHOLD_: '1073741824' }
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore', env })
-  const patience = setTimeout(() => child.kill('SIGKILL'), 60_000)
-  t.same(await once(child, 'exit'), [0, null])
-  clearTimeout(patience)
+  const env = { MALLOC_PERTURB_: '165', MALLOC_MMAP_THRESHOLD_: '1073741824' }
+  t.equal(await decodingProcess(body, env), 0)
 })
 
 t.test('only models of attention layers with small cells have one', async t => {
